@@ -31,7 +31,12 @@ class GatewayTimeout(Unavailable):
 class Charge:
     """One request for money; the same `key` asks for the same money, however often it is sent.
 
-    capture : take the money at once; otherwise it is held until it is captured or voided.
+    Attributes
+    ----------
+    token
+        What the gateway's payment form gave for the card.
+    capture
+        Take the money at once; otherwise it is held until it is captured or voided.
     """
 
     key: str

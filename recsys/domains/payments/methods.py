@@ -31,7 +31,12 @@ def stored(session: Session, user_id: int) -> Sequence[PaymentMethod]:
 def add(session: Session, user_id: int, given: MethodIn) -> PaymentMethod:
     """Store a token; the same token again changes nothing. The first is the default.
 
-    Raises Invalid for a token that the gateway does not know, Conflict when there are too many.
+    Raises
+    ------
+    Invalid
+        The gateway does not know the token.
+    Conflict
+        There are too many.
     """
     _alone(session, user_id)
     gateway = get_gateway()

@@ -48,7 +48,10 @@ _DECLINES = {"tok_declined": "card_declined", "tok_insufficient_funds": "insuffi
 class Sandbox:
     """Answers at once and remembers nothing: ids are made from the caller's keys, so a repeat is the same.
 
-    secret : what its webhooks are signed with.
+    Attributes
+    ----------
+    secret
+        What its webhooks are signed with.
     """
 
     name = "sandbox"

@@ -60,8 +60,23 @@ def start(
 ) -> Started:
     """Write down that an order will be paid, before the gateway is asked.
 
-    Raises NotFound for another's order or method, Conflict when the order is paid, being paid or cancelled,
-    or `key` was used for another request.
+    Parameters
+    ----------
+    key
+        The same key again means the same payment.
+    wanted
+        The order, and how it is paid.
+    fingerprint
+        Of the content of the request, which a key belongs to.
+    gateway
+        Name of the gateway.
+
+    Raises
+    ------
+    NotFound
+        The order or the method is another's.
+    Conflict
+        The order is paid, being paid or cancelled, or `key` was used for another request.
     """
     if not remember_key(session, owner, key, fingerprint):
         earlier = session.get_one(PaymentKey, (owner.name, key))
@@ -104,7 +119,10 @@ def start(
 def remember_key(session: Session, owner: Owner, key: str, fingerprint: str) -> bool:
     """Whether the key is new; a second request with it waits for the first.
 
-    Raises Conflict when the key was used for other content.
+    Raises
+    ------
+    Conflict
+        The key was used for other content.
     """
     mine = session.scalar(
         insert(PaymentKey)

@@ -56,7 +56,10 @@ def take(session: Session, gateway: str, raw: Mapping[str, Any]) -> Outcomes:
     The event's id is written in the same transaction: sent twice, or to two workers at once, it is applied
     once. What comes late (an approval of a payment that failed, a decline of a captured one) is ignored.
 
-    Raises Invalid for something that is no message.
+    Raises
+    ------
+    Invalid
+        It is no message.
     """
     try:
         message = Message.model_validate(raw)

@@ -25,10 +25,16 @@ class FraudDecision(StrEnum):
 class Signals:
     """What is known when somebody pays.
 
-    amount, usual_amount : of this order and on average of the user's paid orders (None without any).
-    account_hours : age of the account, None for guests.
-    failed_last_hour, tokens_last_day : this user's failed attempts and different cards.
-    billing_country, shipping_country : two letters each, None where unknown.
+    Attributes
+    ----------
+    amount, usual_amount
+        Of this order, and on average of the user's paid orders (None without any).
+    account_hours
+        Age of the account, None for guests.
+    failed_last_hour, tokens_last_day
+        This user's failed attempts and different cards.
+    billing_country, shipping_country
+        Two letters each, None where unknown.
     """
 
     amount: Decimal

@@ -31,7 +31,12 @@ _log = get_logger(__name__)
 def refund(owner: Owner, key: str, payment_id: int, wanted: RefundIn) -> RefundOut:
     """Give money back; the same `key` gives it back once.
 
-    Raises Conflict for more than is left. A gateway that does not answer leaves the refund `pending`.
+    A gateway that does not answer leaves the refund `pending`.
+
+    Raises
+    ------
+    Conflict
+        It is more than is left, or the key was used for another request.
     """
     fingerprint = hashlib.sha256(f"{payment_id} {wanted.model_dump_json()}".encode()).hexdigest()
     with unit_of_work() as session:
