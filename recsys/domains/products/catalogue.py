@@ -87,8 +87,19 @@ def category_and_below(session: Session, category_id: int) -> list[int]:
 def save_category(session: Session, given: CategoryIn, category_id: int | None = None) -> Category:
     """Make a category, or replace one.
 
-    Raises NotFound (it, or its parent), Conflict (name or slug is taken), Invalid for a parent that lies
-    below the category itself.
+    Parameters
+    ----------
+    category_id
+        The one to replace; None makes one.
+
+    Raises
+    ------
+    NotFound
+        It, or its parent, is not there.
+    Conflict
+        The name or the slug is taken.
+    Invalid
+        The parent lies below the category itself.
     """
     session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _TREE_LOCK})
     if given.parent_id is not None and session.get(Category, given.parent_id) is None:

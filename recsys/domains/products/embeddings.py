@@ -22,8 +22,15 @@ NUMBER_BYTES = 4
 def store(session: Session, product_id: int, vector: Sequence[float] | None) -> bool:
     """Store the vector of a product, or remove it; return whether that changed anything.
 
-    Raises Invalid for another length than that of the other products' vectors, and for a number that is too
-    large for float32.
+    Parameters
+    ----------
+    vector
+        The numbers; None removes it.
+
+    Raises
+    ------
+    Invalid
+        It has another length than the other products' vectors, or a number that is too large for float32.
     """
     row = session.get(ProductEmbedding, product_id)
     if vector is None:

@@ -36,7 +36,21 @@ def reserve(session: Session, lines: Sequence[Line], *, reference: str) -> None:
 
     Variants are locked in the order of their ids, so that two orders never wait for each other in a circle.
     A variant that isn't counted, or may be sold beyond its stock (`inventory_policy = continue`), is never
-    short. Raises Conflict naming everything that is short, NotFound for a variant that is gone.
+    short.
+
+    Parameters
+    ----------
+    lines
+        The pieces.
+    reference
+        What they are taken for, by which `release` finds them.
+
+    Raises
+    ------
+    Conflict
+        Something is short; it names everything that is.
+    NotFound
+        A variant is gone.
     """
     wanted = _pieces(lines)
     variants = _locked(session, wanted)
@@ -85,9 +99,28 @@ def adjust(
     notes: str | None = None,
     by: int | None = None,
 ) -> int:
-    """Change a variant's stock by hand, such as after counting; the new stock.
+    """Change a variant's stock by hand, such as after counting.
 
-    Raises NotFound, or Invalid when it would fall below zero where it may not, or grow too large.
+    Parameters
+    ----------
+    change
+        So many pieces more; fewer below 0.
+    reason, notes
+        Why, as the log has it.
+    by
+        The user who does it.
+
+    Returns
+    -------
+    int
+        The new stock.
+
+    Raises
+    ------
+    NotFound
+        There is no such variant.
+    Invalid
+        The stock would fall below zero where it may not, or grow too large.
     """
     ((variant, _, _),) = _locked(session, {variant_id: 1})
     new = (variant.inventory_quantity or 0) + change

@@ -79,7 +79,17 @@ FieldsDep = Annotated[tuple[str, ...] | None, Depends(_parse)]
 def product_url(number: int, sku: str | None, slug: str | None, own: str | None = None) -> str | None:
     """Return the address of a product's page in the shop: its own one, else that of `shop.product_url`.
 
-    None where neither is there. own : as it was imported.
+    Parameters
+    ----------
+    number, sku, slug
+        What the address of `shop.product_url` is made with.
+    own
+        Its own address, as it was imported.
+
+    Returns
+    -------
+    str or None
+        None where there is neither.
     """
     if own is not None:
         return own

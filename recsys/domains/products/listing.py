@@ -115,7 +115,14 @@ def page(
     """One page of products.
 
     The cursor holds the sort key of the last product, so that products added or removed before it shift no
-    page. Raises NotFound for an unknown category, Invalid for a cursor of another sort.
+    page.
+
+    Raises
+    ------
+    NotFound
+        The category is unknown.
+    Invalid
+        The cursor is of another sort.
     """
     rows, following = _read(session, filters, sort, limit, cursor)
     # what comes from our own columns needs no checks

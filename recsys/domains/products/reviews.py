@@ -35,7 +35,12 @@ _BOUGHT = text(
 def post(session: Session, user_id: int, product_id: int, given: ReviewIn) -> tuple[ProductReview, bool]:
     """Write a review, or replace the user's earlier one; return it and whether it is new.
 
-    A changed review has to be approved again. Raises NotFound.
+    A changed review has to be approved again.
+
+    Raises
+    ------
+    NotFound
+        There is no such product or variant.
     """
     service.get(session, product_id)
     if given.variant_id is not None:

@@ -55,7 +55,12 @@ def existing_ids(session: Session, product_ids: Collection[int], *, active: bool
 def create(session: Session, given: ProductIn) -> Product:
     """Put a product into the catalogue.
 
-    Raises NotFound (category, brand), Conflict when its slug or SKU is taken.
+    Raises
+    ------
+    NotFound
+        There is no such category or brand.
+    Conflict
+        Its slug or SKU is taken.
     """
     _check_places(session, given.category_id, given.brand_id)
     values = given.model_dump(exclude={"embedding"})
@@ -72,7 +77,14 @@ def create(session: Session, given: ProductIn) -> Product:
 def change(session: Session, product_id: int, given: ProductChange) -> Product:
     """Change the fields that `given` sets.
 
-    Raises NotFound, Conflict, Invalid for null in a required field.
+    Raises
+    ------
+    NotFound
+        There is no such product, category or brand.
+    Conflict
+        Its new slug or SKU is taken.
+    Invalid
+        A required field is null.
     """
     wanted = given.model_dump(exclude_unset=True, exclude={"embedding"})
     for name in _REQUIRED:
@@ -155,9 +167,16 @@ def change_variant(
 
 
 def delete_variant(session: Session, product_id: int, variant_id: int) -> None:
-    """Delete a variant. Raises NotFound, or Conflict for the last one.
+    """Delete a variant.
 
     A product without variants has no stock count: it could be sold without limit.
+
+    Raises
+    ------
+    NotFound
+        There is no such product or variant.
+    Conflict
+        It is the last one.
     """
     get(session, product_id, lock=True)
     row = _variant(session, product_id, variant_id)

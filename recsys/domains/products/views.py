@@ -80,7 +80,12 @@ class PostedView(BaseModel):
 def record(view: PostedView, sender: Sender) -> bool:
     """Store a view in the history and count it for the trend; False when it was queued instead.
 
-    Raises NotFound for a hidden product, Unavailable when no server takes the view.
+    Raises
+    ------
+    NotFound
+        The product is hidden.
+    Unavailable
+        No server takes the view.
     """
     return store_or_queue("views", sender, _STORED, view, lambda: [view.model_dump(mode="json")]) is True
 
