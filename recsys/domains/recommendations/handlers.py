@@ -141,9 +141,14 @@ def _store(session: Session, envelope: Envelope, interactions: list[dict[str, An
 
 
 def _store_all(session: Session, several: list[tuple[Envelope, dict[str, Any]]]) -> None:
-    """Store all; raises Invalid for a refusal other than a deleted product or user.
+    """Store all.
 
-    The consumer then handles the events one by one, and the invalid event becomes a dead letter.
+    The consumer handles the events one by one after an error, and the invalid event becomes a dead letter.
+
+    Raises
+    ------
+    Invalid
+        One is refused for something else than a deleted product or user.
     """
     verdicts, touched = take(session, [interaction for _, interaction in several], judged=True)
     for (envelope, _), verdict in zip(several, verdicts, strict=True):

@@ -57,7 +57,10 @@ def liked_categories(session: Session, user_id: int) -> list[str]:
 def replace(session: Session, user_id: int, preferences: Taste) -> PreferencesOut:
     """Replace all explicit preferences of a user; inferred ones of other names stay.
 
-    Raises Invalid for categories and brands that the shop does not have, and for two spellings of one name.
+    Raises
+    ------
+    Invalid
+        The shop does not have a category or brand, or there are two spellings of one name.
     """
     row = _locked(session, user_id)
     before = _by_facet(row, explicit=True)

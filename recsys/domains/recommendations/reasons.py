@@ -86,9 +86,25 @@ def evidence_reasons(
     evidence_was_bought: npt.NDArray[np.bool_],
     kind: Kind,
 ) -> npt.NDArray[np.int64]:
-    """The reason of each product, by the product (-1: none) that speaks most for it in the user's history.
+    """The reason of each product, by the product that speaks most for it in the user's history.
 
-    Codes of `ReasonCode`, int64; all of one shape.
+    All arrays are of one shape.
+
+    Parameters
+    ----------
+    products : int64
+        Ids of products.
+    evidence : int64
+        The product that speaks most for each; -1: none.
+    evidence_was_bought : bool
+        Whether the user bought that product.
+    kind
+        The type of the recommendations.
+
+    Returns
+    -------
+    int64
+        Codes of `ReasonCode`, of the shape of `products`.
     """
     nothing = ReasonCode.POPULAR if kind is Kind.POPULAR else ReasonCode.CHOSEN
     itself = np.where(evidence_was_bought, ReasonCode.BOUGHT_BEFORE, ReasonCode.VIEWED_BEFORE)

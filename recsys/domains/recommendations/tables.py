@@ -260,8 +260,12 @@ class GuestLogin(Base):
 class RecommendationGeneration(Base):
     """One complete set of stored recommendations; readers see the live one (a custom table).
 
-    read_up_to : the state of the database that its lists consider (`stored_lists.changes`).
-    changed_at : when the lists of changed users were made again last.
+    Attributes
+    ----------
+    read_up_to
+        The state of the database that its lists consider (`stored_lists.changes`).
+    changed_at
+        When the lists of changed users were made again last.
     """
 
     __tablename__ = "recommendation_generations"
@@ -337,7 +341,12 @@ class StoredPackedList(Base):
 class SharedList(Base):
     """A list that is the same for everybody, packed, of one generation (our own table).
 
-    subject : what the list is of, such as a product; models : a fingerprint of the models it is made by.
+    Attributes
+    ----------
+    subject
+        What the list is of, such as a product.
+    models
+        A fingerprint of the models it is made by.
     """
 
     __tablename__ = "shared_lists"

@@ -307,7 +307,10 @@ def interleaved_arms(variant: Variant) -> tuple[ArmDesign, ArmDesign]:
 def arms_of(texts: Sequence[str]) -> tuple[ArmDesign, ...]:
     """Arms from texts such as `als:0.2:model=als-v4,diversity=0.3`; the control gets the rest.
 
-    Raises Invalid for a text that names no arm.
+    Raises
+    ------
+    Invalid
+        A text names no arm.
     """
     treatments = [_arm(each) for each in texts]
     rest = 1 - sum(arm.share for arm in treatments)

@@ -82,8 +82,14 @@ class Running:
 class ArmCount:
     """Lists of one arm, to how many users and guests.
 
-    fallbacks : lists by another model than the arm's. late : that missed the deadline. p99_ms : 99th
-        percentile of their time; None without times.
+    Attributes
+    ----------
+    fallbacks
+        Lists by another model than the arm's.
+    late
+        Lists that missed the deadline.
+    p99_ms
+        99th percentile of their time; None without times.
     """
 
     lists: int
@@ -97,7 +103,10 @@ class ArmCount:
 def unit_of(user: int | None, session: str | None, *, by_session: bool = False) -> str | None:
     """Who is assigned: the user, else the guest's session; None for anybody.
 
-    by_session : the session first, so that a log-in changes no arm.
+    Parameters
+    ----------
+    by_session
+        The session first, so that a log-in changes no arm.
     """
     if session is not None and (by_session or user is None):
         return f"session:{session}"
@@ -171,9 +180,17 @@ def start(
 ) -> AbTest:
     """Start an experiment: from now on each visitor's lists are those of an arm.
 
-    Others may run beside it on other placements. Raises Invalid for what can't be tested so, NotFound for an
-    unknown model, Conflict where another test has one of the placements, when the name was used before, when
-    no model serves, or when the stored lists are of another one.
+    Others may run beside it on other placements.
+
+    Raises
+    ------
+    Invalid
+        It can't be tested so.
+    NotFound
+        A model is unknown.
+    Conflict
+        Another test has one of the placements, the name was used before, no model serves, or the stored lists
+        are of another one.
     """
     _check_terms(name, design, reason)
     locks.only_one_promotion(session)  # the serving model must stay the recorded one
@@ -219,7 +236,19 @@ def start(
 def stop(session: Session, name: str, *, actor: str, conclusion: str, winner: str | None = None) -> AbTest:
     """End a test: the model that serves answers everybody again.
 
-    winner : the arm that is kept, recorded with the test. Raises NotFound, Conflict, Invalid.
+    Parameters
+    ----------
+    winner
+        The arm that is kept, recorded with the test.
+
+    Raises
+    ------
+    NotFound
+        There is no such test or arm.
+    Conflict
+        It was stopped already.
+    Invalid
+        The conclusion is empty.
     """
     if not conclusion.strip():
         raise Invalid("--reason is empty; say why in a few words, the row of the test keeps it")
@@ -287,7 +316,15 @@ def answered(session: Session, test: AbTest) -> dict[str, ArmCount]:
 def check_promotion(session: Session, name: str, *, ends: bool, actor: str) -> None:
     """Before another model begins to serve: tests that run lose their control, so they end, or refuse.
 
-    ends : end them, in the caller's transaction. Else raises Conflict while one runs.
+    Parameters
+    ----------
+    ends
+        End them, in the caller's transaction.
+
+    Raises
+    ------
+    Conflict
+        A test runs, without `ends`.
     """
     rows = _running_rows(session)
     if not rows:

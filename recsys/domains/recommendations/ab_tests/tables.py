@@ -18,9 +18,15 @@ __all__ = ["AbTest", "StoredMeasurement"]
 class AbTest(Base):
     """One experiment against the model that served when it began (our own table).
 
-    design : an `ExperimentDesign`; None in rows of the version before. challenger, share, live_control : what
-    that version reads of it: the first model of an arm, the part of the visitors outside of the control.
-    winner : the arm that was kept.
+    Attributes
+    ----------
+    challenger, share, live_control
+        What the version before reads of the design: the first model of an arm, the part of the visitors
+        outside of the control, and whether the control's lists are ranked live.
+    design
+        An `ExperimentDesign`; None in rows of the version before.
+    winner
+        The arm that was kept.
     """
 
     __tablename__ = "ab_tests"
@@ -57,7 +63,10 @@ class AbTest(Base):
 class StoredMeasurement(Base):
     """The newest figures of displayed lists and of experiments, in one row (our own table).
 
-    content : a `models.registry.measurement.Measurement`.
+    Attributes
+    ----------
+    content
+        A `models.registry.measurement.Measurement`.
     """
 
     __tablename__ = "measurements"

@@ -48,7 +48,21 @@ def place_in(
 ) -> Place:
     """Where the product stood in what this user, or guest by the visit, was answered.
 
-    A list that was answered to nobody in particular is everybody's. Raises NotInAnswer.
+    A list that was answered to nobody in particular is everybody's.
+
+    Parameters
+    ----------
+    lists
+        The lists of one response.
+    shelf
+        The list that is meant; None: the first that has the product.
+    visit
+        The guest's session.
+
+    Raises
+    ------
+    NotInAnswer
+        None of the lists is theirs, or the product is in none of them.
     """
     mine = [one for one in lists if _belongs(one, user_id, visit)]
     if not mine:

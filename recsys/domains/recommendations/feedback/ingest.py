@@ -80,11 +80,21 @@ _RETIRED_ROWS = text(
 def take(
     session: Session, given: Sequence[object], *, judged: bool = False
 ) -> tuple[list[PostVerdict], list[Touched]]:
-    """Store what can be stored and say for each what became of it, in the order of `given`.
+    """Store what can be stored and say for each what became of it.
 
-    judged : as in `interactions.take`.
+    Parameters
+    ----------
+    given
+        The pieces of feedback.
+    judged
+        As in `interactions.take`.
 
-    A dismissal and its taking back are also interactions, which is what was touched.
+    Returns
+    -------
+    verdicts : list of PostVerdict
+        In the order of `given`.
+    touched : list of Touched
+        What was touched: a dismissal and its taking back are also interactions.
     """
     refused: dict[int, str] = {}
     valid: dict[int, FeedbackIn] = {}

@@ -27,9 +27,16 @@ __all__ = ["Ready", "store"]
 
 @dataclass(frozen=True)
 class Ready:
-    """A piece of feedback with everything that its rows hold; `place` is its position in the request.
+    """A piece of feedback with everything that its rows hold.
 
-    retired_id : the recommendation that it is about, where that has left its user's lists.
+    Attributes
+    ----------
+    place
+        Its position in the request.
+    answer
+        Where the product stood in the response that it is about.
+    retired_id
+        The recommendation that it is about, where that has left its user's lists.
     """
 
     place: int

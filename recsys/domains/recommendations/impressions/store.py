@@ -33,18 +33,34 @@ _log = get_logger(__name__)
 class Answered(NamedTuple):
     """One list that was answered. Names are those of the answer's provenance.
 
-    request_id : up to 64 characters. shelf : such as `for_you`, up to 50. source : up to 20.
-    products, scores : in the order of the answer, equally many; scores from 0 to 1.
-    before : products of the list on earlier pages: the first of these stands after so many.
-    propensities : of a list that was drawn at random, for each product the probability that it was drawn for
-        its place given the products before it; None where that is not known. None for any other list.
-    candidates : the products that such a list was drawn from, in the order of the model and the rules.
-    arm_propensity : probability with which the visitor was assigned to the arm of an experiment.
-    teams : of an interleaved list, whose product each place has: 0 the control's, 1 the challenger's, None
+    Attributes
+    ----------
+    request_id
+        Up to 64 characters.
+    shelf
+        Such as `for_you`, up to 50 characters.
+    source
+        Up to 20 characters.
+    products, scores
+        In the order of the answer, equally many; scores from 0 to 1.
+    before
+        Products of the list on earlier pages: the first of these stands after so many.
+    propensities
+        Of a list that was drawn at random, for each product the probability that it was drawn for its place
+        given the products before it; None where that is not known. None for any other list.
+    candidates
+        The products that such a list was drawn from, in the order of the model and the rules.
+    arm_propensity
+        Probability with which the visitor was assigned to the arm of an experiment.
+    teams
+        Of an interleaved list, whose product each place has: 0 the control's, 1 the challenger's, None
         nobody's; its propensities are those of drawn lists, without candidates.
-    credits : what a success at each of these places counts for the challenger; below 0 for the control.
-    milliseconds, late : of a list in an experiment, how long it took and whether its deadline passed.
-    filters : of a drawn list, what its request narrowed it by: names and values that JSON has.
+    credits
+        What a success at each of these places counts for the challenger; below 0 for the control.
+    milliseconds, late
+        Of a list in an experiment, how long it took and whether its deadline passed.
+    filters
+        Of a drawn list, what its request narrowed it by: names and values that JSON has.
     """
 
     request_id: str
@@ -236,8 +252,16 @@ def lists_of(
 ) -> list[Answered]:
     """The newest `limit` stored lists that meet all given conditions, newest first.
 
-    shelf : the name of the list. product_id : lists that contain it; without a person give `since`, which
-    limits what is read. since, until : shown at these moments or between them.
+    Parameters
+    ----------
+    user_id, session_id
+        Whose lists.
+    shelf
+        The name of the list.
+    product_id
+        Lists that contain it; without a person give `since`, which limits what is read.
+    since, until
+        Shown at these moments or between them.
     """
     given = {
         "user_id": user_id, "session_id": session_id, "shelf": shelf, "product_id": product_id,

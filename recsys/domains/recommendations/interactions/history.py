@@ -29,8 +29,19 @@ def interactions_of(
 ) -> Sequence[UserInteraction]:
     """Return the newest `limit` interactions of a user, or of a guest's session, up to a moment.
 
-    product_id : with this product only. Interactions without a time come last. Raises ValueError unless a
-    user or a session is given.
+    Interactions without a time come last.
+
+    Parameters
+    ----------
+    product_id
+        With this product only.
+    until
+        The moment; None for no limit.
+
+    Raises
+    ------
+    ValueError
+        Neither a user nor a session is given.
     """
     query = select(UserInteraction)
     if user_id is not None:

@@ -94,11 +94,20 @@ def take(
 ) -> tuple[list[PostVerdict], list[Touched]]:
     """Store what can be stored and say for each what became of it; the same few statements for any number.
 
-    judged : this shop accepted or made them, on whichever machine: their moments are not compared with the
-        clock of this one.
+    Parameters
+    ----------
+    given
+        The interactions.
+    judged
+        This shop accepted or made them, on whichever machine: their moments are not compared with the clock
+        of this one.
 
-    The verdicts come in the order of `given`. What was touched holds newly stored events only, those
-    of guests who logged in since under both.
+    Returns
+    -------
+    verdicts : list of PostVerdict
+        In the order of `given`.
+    touched : list of Touched
+        What newly stored events touched, those of guests who logged in since under both.
     """
     refused: dict[int, str] = {}
     valid: dict[int, InteractionIn] = {}

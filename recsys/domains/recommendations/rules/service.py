@@ -67,8 +67,12 @@ _FINGERPRINT = text(
 def create(session: Session, given: RuleIn, *, actor: str) -> BusinessRule:
     """Write down a rule.
 
-    Raises Conflict (the name is taken, too many rules, an experiment compares its set), Invalid (unknown
-    target).
+    Raises
+    ------
+    Conflict
+        The name is taken, there are too many rules, or an experiment compares its set.
+    Invalid
+        Its target is unknown.
     """
     _take_turns(session)
     _check_sets(session, given.rule_set)
@@ -85,10 +89,24 @@ def create(session: Session, given: RuleIn, *, actor: str) -> BusinessRule:
 def replace(
     session: Session, rule_id: int, given: RuleIn, *, version: int | None, actor: str
 ) -> BusinessRule:
-    """Put a rule in the place of another; `version` is the version that the editor saw, None for any.
+    """Put a rule in the place of another.
 
-    Raises NotFound, Conflict (somebody else changed it meanwhile; the name is taken; too many rules; an
-    experiment compares its set), Invalid (unknown target).
+    Parameters
+    ----------
+    version
+        The version that the editor saw; None for any.
+    actor
+        Whom the recorded change names.
+
+    Raises
+    ------
+    NotFound
+        There is no such rule.
+    Conflict
+        Somebody else changed it meanwhile, the name is taken, there are too many rules, or an experiment
+        compares its set.
+    Invalid
+        Its target is unknown.
     """
     _take_turns(session)
     rule = _of_version(session, rule_id, version)
@@ -133,7 +151,12 @@ def rule_sets(session: Session) -> list[RuleSetOut]:
 def release_set(session: Session, name: str, *, actor: str) -> list[BusinessRule]:
     """Let the rules of a set hold for everybody: they leave the set, each with a recorded change.
 
-    Raises NotFound without such a rule, Conflict while an experiment compares the set.
+    Raises
+    ------
+    NotFound
+        There is no such rule.
+    Conflict
+        An experiment compares the set.
     """
     _take_turns(session)
     _check_sets(session, name)

@@ -66,9 +66,14 @@ class NewTo(StrEnum):
 class RuleTarget:
     """Which products a rule is about: those that pass all that is given; nothing given means every product.
 
-    category_id          it and all below it
-    min_price, max_price in the shop's currency, both included
-    created_within_days  arrived in the shop at most so many days before the moment that is asked about
+    Attributes
+    ----------
+    category_id
+        It and all below it.
+    min_price, max_price
+        In the shop's currency, both included.
+    created_within_days
+        Arrived in the shop at most so many days before the moment that is asked about.
     """
 
     product_ids: tuple[int, ...] | None = None
@@ -84,14 +89,28 @@ class RuleTarget:
 class Rule:
     """One rule; only the parameters of its kind are given.
 
-    position  pin: the place of the first of its products, from 1
-    factor    boost: above 1; bury: from 0 to below 1. Scores are multiplied by it
-    most, cap_by, strict  cap: so many at most; strict: rather fewer products than more than these
-    share, new_to  minimum_new: at least this share of a list, from above 0 to 1
-    shelves, placements  where it holds; None: everywhere
-    rule_set  it holds in arms of an experiment that name this set; None: for everybody
-    segment  for whom it holds: a stored segment, GUESTS or KNOWN_USERS; None: for everybody
-    priority  who wins where two rules want different things: the higher one, of equals the older one
+    Attributes
+    ----------
+    position
+        pin: the place of the first of its products, from 1.
+    factor
+        Scores are multiplied by it. boost: above 1; bury: from 0 to below 1.
+    most, cap_by
+        cap: so many at most, counted as `CapBy` says.
+    strict
+        cap: rather fewer products than more than these.
+    share, new_to
+        minimum_new: at least this share of a list, from above 0 to 1.
+    shelves, placements
+        Where it holds; None: everywhere.
+    rule_set
+        It holds in arms of an experiment that name this set; None: for everybody.
+    segment
+        For whom it holds: a stored segment, GUESTS or KNOWN_USERS; None: for everybody.
+    starts_at, ends_at
+        When it holds; the end itself is over.
+    priority
+        Who wins where two rules want different things: the higher one, of equals the older one.
     """
 
     id: int

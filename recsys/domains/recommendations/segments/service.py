@@ -57,7 +57,14 @@ _ADD = text(
 class StoredSegmentInfo:
     """A stored segment as it is listed.
 
-    rules : names of the business rules that name it. problem : why the last refresh failed.
+    Attributes
+    ----------
+    members
+        How many there are.
+    problem
+        Why the last refresh failed.
+    rules
+        Names of the business rules that name it.
     """
 
     name: str

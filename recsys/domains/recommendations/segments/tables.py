@@ -17,8 +17,14 @@ SCHEMA = "recommendations_db"
 class StoredSegment(Base):
     """A segment under a name (our own table).
 
-    definition : how its members are found, or that they were given. version : changes with any change of
-    its members. problem : why the last refresh failed.
+    Attributes
+    ----------
+    definition
+        How its members are found, or that they were given.
+    version
+        Changes with any change of its members.
+    problem
+        Why the last refresh failed.
     """
 
     __tablename__ = "segments"

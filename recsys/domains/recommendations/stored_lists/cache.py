@@ -54,7 +54,17 @@ def write_lists(generation: int, lists: Mapping[int, bytes], seconds: int) -> No
 def rebuild(client: redis.Redis, connection: psycopg.Connection[Any]) -> int:
     """Write all lists of PostgreSQL into a Redis that lacks them, and point to the live generation.
 
-    Lists that have expired are left out. Returns the number written; raises redis.RedisError.
+    Lists that have expired are left out.
+
+    Returns
+    -------
+    int
+        The number written.
+
+    Raises
+    ------
+    redis.RedisError
+        Redis does not answer.
     """
     written = 0
     for generation, status, expires_at in connection.execute(_GENERATIONS).fetchall():
@@ -86,9 +96,19 @@ def rebuild(client: redis.Redis, connection: psycopg.Connection[Any]) -> int:
 
 
 def repair(generation: int, user: int, stored: StoredList | None) -> None:
-    """Put `stored` in the place of a list that cannot be read, to expire when that one would have.
+    """Put a list in the place of a damaged one, which cannot be read, to expire when that would have.
 
-    Without a list of that generation the damaged one is deleted. Raises redis.RedisError.
+    Parameters
+    ----------
+    generation, user
+        Of the damaged list.
+    stored
+        The list; None, or one of another generation: the damaged one is deleted.
+
+    Raises
+    ------
+    redis.RedisError
+        Redis does not answer.
     """
     key = keys.stored_recommendations(generation, user)
     if stored is None or stored.generation != generation:
@@ -145,7 +165,12 @@ def retire_lists(generation: int, seconds: int = OLD_GENERATION_SECONDS) -> None
 def reconcile() -> int | None:
     """Make Redis point to the generation that PostgreSQL calls live, whatever a crash left; its id.
 
-    Raises Unavailable (PostgreSQL) or redis.RedisError.
+    Raises
+    ------
+    Unavailable
+        PostgreSQL does not answer.
+    redis.RedisError
+        Redis does not answer.
     """
     key = keys.live_generation()
     pointer: Any  # `watch` has no types

@@ -38,8 +38,12 @@ _HALF_TURN = 1 << 31
 class DatabaseState:
     """What was visible at a moment.
 
-    transaction : the oldest transaction that was not finished; all before are visible.
-    place       : database, table and server, as numbers: in a restored copy they are others.
+    Attributes
+    ----------
+    transaction
+        The oldest transaction that was not finished; all before are visible.
+    place
+        Database, table and server, as numbers: in a restored copy they are others.
     """
 
     transaction: int

@@ -49,9 +49,16 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Entry(NamedTuple):
-    """One product of a list. `score` in ten-thousandths, 0..10000; `evidence` a product id, -1 for none.
+    """One product of a list.
 
-    `novel` and `bought` speak of the user's past when the list was made.
+    Attributes
+    ----------
+    score
+        In ten-thousandths, 0..10000.
+    evidence
+        A product id, -1 for none.
+    novel, bought
+        Of the user's past when the list was made.
     """
 
     product: int
@@ -67,11 +74,16 @@ class Entry(NamedTuple):
 class StoredList:
     """A user's lists with where they came from; all entries are of one generation and one model.
 
-    entries : the answer to the question "any": every product that the user may be shown.
-    new     : the answer to the question "new": only products that the user never touched.
-    made_at : seconds since 1970: when what the user did was read for them.
+    Each list is in its own order, best first: scores of different questions cannot be compared.
 
-    Each is in its own order, best first: scores of different questions cannot be compared.
+    Attributes
+    ----------
+    entries
+        The answer to the question "any": every product that the user may be shown.
+    made_at
+        Seconds since 1970: when what the user did was read for them.
+    new
+        The answer to the question "new": only products that the user never touched.
     """
 
     generation: int
@@ -131,7 +143,15 @@ def relabelled(data: bytes, generation: int) -> bytes:
 def entries_arrays(data: bytes) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """The entries of both packed lists (any, new) as they lie there.
 
-    Fields `product`, `evidence` (0: none), `score`, `codes`. Raises Invalid as `unpack` does.
+    Returns
+    -------
+    any, new : structured array, shape (entries,)
+        Fields `product` (uint32), `evidence` (uint32, 0: none), `score` (uint16), `codes` (uint8).
+
+    Raises
+    ------
+    Invalid
+        As in `unpack`.
     """
     *_, start, middle = _parts(data)
     entries = np.frombuffer(data, dtype=_RECORD_ARRAY, offset=start)
@@ -157,9 +177,23 @@ def _parts(data: bytes) -> tuple[int, int, int, int, int]:
 def strictly_decreasing(units: npt.ArrayLike) -> Integers:
     """Scores of lists, best first along the last axis, in units: without ties, in the order they have.
 
-    Each is at most the one before it less one unit, and the i-th of n at least n - i units; int64, the shape
-    of `units`. A score that already keeps to that stays as it is. Raises ValueError for a list of more
-    entries than units.
+    Each is at most the one before it less one unit, and the i-th of n at least n - i units. A score that
+    already keeps to that stays as it is.
+
+    Parameters
+    ----------
+    units : integers, shape (..., n)
+        The scores, in units.
+
+    Returns
+    -------
+    int64, shape (..., n)
+        The scores without ties.
+
+    Raises
+    ------
+    ValueError
+        A list has more entries than units.
     """
     given = np.asarray(units, dtype=np.int64)
     size = given.shape[-1]
@@ -183,7 +217,18 @@ def encode(
 ) -> npt.NDArray[Any]:  # fmt: skip
     """Columns of entries as the records that a packed list is made of; all of one shape.
 
-    kinds, reasons : the codes of `Kind` and `ReasonCode`. evidence : -1 for none.
+    Parameters
+    ----------
+    products : int64
+        Ids of products.
+    scores : int64
+        In ten-thousandths, 0..10000.
+    kinds, reasons : int64
+        The codes of `Kind` and `ReasonCode`.
+    evidence : int64
+        Ids of products, -1 for none.
+    novel, bought : bool
+        Of the user's past.
     """
     records = np.empty(products.shape, dtype=_RECORD_ARRAY)
     records["product"], records["evidence"] = products, np.maximum(evidence, 0)
@@ -230,7 +275,10 @@ def unpack_entries(records: bytes) -> Sequence[Entry]:
 def select(entries: Sequence[Entry], choose: Callable[[Integers], Mask]) -> Sequence[Entry]:
     """The entries whose products are chosen, in their order; a packed list is not decoded for that.
 
-    choose : of product ids, int64 (n,), which to keep; bool (n,).
+    Parameters
+    ----------
+    choose
+        Gets product ids, int64, shape (n,), and returns which to keep, bool, shape (n,).
     """
     if isinstance(entries, _Packed):
         records = np.frombuffer(entries.records, dtype=_RECORD_ARRAY)

@@ -60,9 +60,18 @@ _NOTE = text(
 class Exchange:
     """What was exchanged.
 
-    changed : users with a new list. removed : users who have none any more.
-    users : with a list of the generation now. rows : that were written for the changed ones.
-    arms : generations of arms, which have no list of all these users any more.
+    Attributes
+    ----------
+    changed
+        Users with a new list.
+    removed
+        Users who have none any more.
+    users
+        With a list of the generation now.
+    rows
+        Rows that were written for the changed ones.
+    arms
+        Generations of arms, which have no list of all these users any more.
     """
 
     changed: Sequence[int]
@@ -75,7 +84,21 @@ class Exchange:
 def exchange(session: Session, staged: int, live: Generation, *, removed: Sequence[int]) -> Exchange:
     """Move the lists of `staged` into the live generation, and remove those of some users, by the commit.
 
-    Call it under `locks.only_one_scoring`. Raises Conflict when other lists or another model serve by now.
+    Call it under `locks.only_one_scoring`.
+
+    Parameters
+    ----------
+    staged
+        Id of the generation that has the new lists.
+    live
+        The generation that is live.
+    removed
+        Users whose lists go.
+
+    Raises
+    ------
+    Conflict
+        Other lists or another model serve by now.
     """
     generations.check_serving(session, live.model, live.id)
     changed = move_lists(session, staged, live)

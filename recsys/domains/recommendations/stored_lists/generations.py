@@ -47,9 +47,14 @@ __all__ = [
 class Generation:
     """One complete set of stored lists.
 
-    rows_written : `product_recommendations` is of this generation.
-    read_up_to   : the state of the database that its lists consider (`changes`); None where none was noted.
-    changed_at   : when the lists of changed users were made again last.
+    Attributes
+    ----------
+    rows_written
+        `product_recommendations` is of this generation.
+    read_up_to
+        The state of the database that its lists consider (`changes`); None where none was noted.
+    changed_at
+        When the lists of changed users were made again last.
     """
 
     id: int
@@ -75,9 +80,11 @@ class Generation:
 class Restored:
     """What happened to the stored lists when another model began to serve.
 
-    kept      : the live lists are of that model already.
-    switched  : its former lists are live again.
-    withdrawn : it has no lists, so none are live; responses are ranked live.
+    Attributes
+    ----------
+    outcome
+        kept: the live lists are of that model already, or stay; switched: its former lists are live again;
+        withdrawn: it has no lists, so none are live; responses are ranked live.
     """
 
     outcome: str
@@ -237,10 +244,7 @@ def former(session: Session) -> Generation | None:
 
 
 def read_list(session: Session, user_id: int, generation: int | None = None) -> StoredList | None:
-    """One user's list of the live generation, or of an arm's; None when there is none, or it expired.
-
-    Raises Invalid for a list of another format.
-    """
+    """A user's list, live or of an arm; None if missing or expired. Raises Invalid for another format."""
     if generation is None:
         return read_lists(session, [user_id]).get(user_id)
     given = {"user": user_id, "generation": generation, "now": clock.now()}
@@ -249,10 +253,7 @@ def read_list(session: Session, user_id: int, generation: int | None = None) -> 
 
 
 def read_lists(session: Session, user_ids: Sequence[int]) -> dict[int, StoredList]:
-    """The lists of the live generation of those of `user_ids` who have one; none once it expired.
-
-    Raises Invalid for a list of another format.
-    """
+    """Live lists of those of `user_ids` with one; none once expired. Raises Invalid for another format."""
     found = session.execute(_LISTS, {"user_ids": list(user_ids), "now": clock.now()})
     return {row.user_id: unpack(row.list) for row in found}
 
@@ -267,9 +268,12 @@ def start(
 ) -> tuple[int, list[int]]:
     """Begin a new generation that nobody sees yet: its id, and those that crashed runs left half-way.
 
-    read_up_to : the state of the database that all its lists will consider, at least.
+    Call it under `locks.only_one_scoring`.
 
-    Call it under `turns.only_one_scoring`.
+    Parameters
+    ----------
+    read_up_to
+        The state of the database that all its lists will consider, at least.
     """
     failed = list(session.scalars(_FAIL, {"id": None}))
     values = {"name": model, "version": version, "now": clock.now(), "read_up_to": read_up_to}
@@ -352,8 +356,7 @@ def check_serving(session: Session, model: str, before: int | None) -> Generatio
 def goes(shown: Generation | None, kept: Generation | None, model: str) -> int | None:
     """Which of the two stored generations is deleted when new lists of `model` go live; None: neither.
 
-    A model whose lists are made each night must not push out those of the model before it, which a rollback
-    restores.
+    Nightly lists of a model must not push out those of the model before it, which a rollback restores.
     """
     if shown is None or kept is None:
         return None

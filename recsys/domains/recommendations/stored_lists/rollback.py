@@ -47,10 +47,15 @@ _SINCE = text(
 
 @contextmanager
 def returning(model: str) -> Iterator[None]:
-    """Wrap the switch back to the former lists of `model`, if there are any. Raises Unavailable (PostgreSQL).
+    """Wrap the switch back to the former lists of `model`, if there are any.
 
     The newer lists included the interactions until they were made, so Redis dropped those. A user with
     interactions since the former lists were made gets a list ranked live at the next request.
+
+    Raises
+    ------
+    Unavailable
+        PostgreSQL does not answer.
     """
     with unit_of_work() as session:
         kept = generations.former(session)

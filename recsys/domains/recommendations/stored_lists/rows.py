@@ -172,11 +172,20 @@ def write_rows(
     keep: Sequence[int] = (),
     users: Sequence[int] | None = None,
 ) -> tuple[int, int]:
-    """Make the rows those of a generation (None: no rows), of all users or of some; how many users and rows.
-
-    keep  other generations whose rows may come back under their ids; with `users` none is forgotten.
+    """Make the rows those of a generation, of all users or of some; how many users and rows.
 
     Readers see it once the session commits.
+
+    Parameters
+    ----------
+    generation
+        None: no rows.
+    expires_at
+        When the rows expire.
+    keep
+        Other generations whose rows may come back under their ids; with `users` none is forgotten.
+    users
+        The users; None: all.
     """
     connection: psycopg.Connection[Any] = session.connection().connection.driver_connection  # type: ignore[assignment]
     given = None if users is None else list(users)
@@ -210,7 +219,17 @@ def write_rows(
 def settle() -> bool:
     """Write the rows of the live generation, if they are another's: after a rollback, or a crash of one.
 
-    False when there was nothing to do. Waits for a scoring that is running. Raises Unavailable.
+    It waits for a scoring that is running.
+
+    Returns
+    -------
+    bool
+        False when there was nothing to do.
+
+    Raises
+    ------
+    Unavailable
+        PostgreSQL does not answer.
     """
     with unit_of_work() as session:
         if not _unsettled(session):

@@ -20,9 +20,14 @@ __all__ = ["SharedListKey", "forget", "put_into_redis", "read", "store"]
 class SharedListKey(NamedTuple):
     """What identifies a list within its generation.
 
-    placement  the kind of list, such as `similar`
-    subject    what it is of: a product id, `category:4`, `country:DE`; empty for the whole shop
-    models     a fingerprint of the models it is made by; empty for lists without a model
+    Attributes
+    ----------
+    placement
+        The kind of list, such as `similar`.
+    subject
+        What it is of: a product id, `category:4`, `country:DE`; empty for the whole shop.
+    models
+        A fingerprint of the models it is made by; empty for lists without a model.
     """
 
     placement: str
@@ -75,7 +80,10 @@ def put_into_redis(generation: int, packed: Mapping[SharedListKey, bytes], secon
 def read(session: Session, generation: int, key: SharedListKey) -> StoredList | None:
     """Return a list from PostgreSQL; None where the generation has none.
 
-    Raises Invalid for a list of another format.
+    Raises
+    ------
+    Invalid
+        The list is of another format.
     """
     data = session.scalars(_READ, {"generation": generation, **key._asdict()}).one_or_none()
     return None if data is None else unpack(data)
