@@ -78,7 +78,17 @@ def names_of(session: Session, users: Collection[int]) -> dict[int, str]:
 def block(session: Session, user_id: int, *, by: int | None) -> None:
     """Close an account and end its sessions.
 
-    Raises NotFound, and Conflict for one's own account and the last administrator's.
+    Parameters
+    ----------
+    by
+        The administrator who acts; None for a program.
+
+    Raises
+    ------
+    NotFound
+        There is no such user.
+    Conflict
+        It is one's own account or the last administrator's.
     """
     user = lock_removable(session, user_id, by)
     if user.is_active is False:
@@ -118,9 +128,19 @@ def demote(session: Session, user_id: int, *, by: int | None) -> None:
 
 
 def lock_removable(session: Session, user_id: int, by: int | None) -> User:
-    """Lock a user who may go. Raises NotFound, and Conflict for one's own account and the last administrator.
+    """Lock a user who may go.
 
-    by : the administrator who acts; None for a program, and for the user themself.
+    Parameters
+    ----------
+    by
+        The administrator who acts; None for a program, and for the user themself.
+
+    Raises
+    ------
+    NotFound
+        There is no such user.
+    Conflict
+        It is one's own account or the last administrator's.
     """
     # two administrators who demote each other at the same time must not both succeed
     session.execute(select(func.pg_advisory_xact_lock(_ADMINISTRATORS)))

@@ -41,7 +41,12 @@ def make_account(
 ) -> User:
     """A new account, for who may know which there are; names come in their normal spelling.
 
-    Raises Conflict, Invalid.
+    Raises
+    ------
+    Conflict
+        The e-mail address or the username is taken.
+    Invalid
+        The password is refused.
     """
     check_password(password, email, username)
     password_hash = hash_password(password)
@@ -66,9 +71,22 @@ def register(
 ) -> None:
     """A new account, unless the e-mail address has one: then its owner is notified by e-mail.
 
-    The caller can't see which: the answer, the statements and the hash are the same. A username is a public
-    name, so a taken one is a Conflict. Where `users.confirm_email` is set, the account waits for the
-    confirmation of its address. Raises Conflict, Invalid, Throttled.
+    The caller can't see which: the answer, the statements and the hash are the same. Where
+    `users.confirm_email` is set, the account waits for the confirmation of its address.
+
+    Parameters
+    ----------
+    address
+        Of the caller.
+
+    Raises
+    ------
+    Conflict
+        The username, which is a public name, is taken.
+    Invalid
+        The password is refused.
+    Throttled
+        The caller's address registered too often.
     """
     check_password(password, email, username)
     # trying which names are taken is as slow as guessing passwords; each registration sends a mail

@@ -95,10 +95,26 @@ def log_in(
 ) -> Login:
     """A session for the account of an e-mail address or username.
 
-    Raises Unauthorized, Throttled, and Forbidden for an account whose address is not confirmed yet.
-
     The same answer after the same work whether there is no such account, it is closed, it was imported and
     has no password, or the password is wrong. What a guest session holds is the user's when this commits.
+
+    Parameters
+    ----------
+    device
+        Where the session is used.
+    guest_session_id
+        The guest session of the request.
+    device_cookie
+        What tells that the owner logged in on this device before.
+
+    Raises
+    ------
+    Unauthorized
+        There is no such account, it is closed or has no password, or the password is wrong.
+    Throttled
+        Too many attempts failed.
+    Forbidden
+        The address of the account is not confirmed yet.
     """
     user = _find(session, login.strip())
     # an e-mail address and a username of one account are one account
@@ -167,8 +183,22 @@ def set_password(session: Session, user_id: int, new: str) -> None:
 def change_email(session: Session, caller: Caller, email: str, password: str, address: str | None) -> None:
     """Another e-mail address: at once, or where `users.confirm_email` is set, when it was confirmed.
 
-    Raises Unauthorized, Throttled, and Conflict for an address of another account; where addresses are
-    confirmed, that is only seen by who confirms it.
+    Parameters
+    ----------
+    password
+        The caller's, which proves who it is.
+    address
+        Of the caller's network.
+
+    Raises
+    ------
+    Unauthorized
+        The password is wrong.
+    Throttled
+        Too many attempts failed.
+    Conflict
+        The address is of another account; where addresses are confirmed, that is only seen by who confirms
+        it.
     """
     user = _proven(session, caller, password, address)
     if email == user.email:

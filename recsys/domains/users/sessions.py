@@ -85,7 +85,12 @@ class Device:
 def lock_user(session: Session, user_id: int) -> User:
     """The user's row, fresh, and nobody else's to change until the transaction ends.
 
-    Rows that refer to the user may still be written meanwhile. Raises NotFound.
+    Rows that refer to the user may still be written meanwhile.
+
+    Raises
+    ------
+    NotFound
+        There is no such user.
     """
     user = session.scalars(
         select(User)
@@ -187,7 +192,17 @@ def mirror(session: Session, user_id: int) -> None:
 def mirrored(token: str) -> int | None:
     """Whose token this is by the mirror in Redis, for those who read while PostgreSQL is away.
 
-    A log-out that Redis missed is not known here. Raises RedisError, OSError, Unavailable.
+    A log-out that Redis missed is not known here.
+
+    Returns
+    -------
+    int or None
+        The user; None for a token that is not known or has expired.
+
+    Raises
+    ------
+    RedisError, OSError, Unavailable
+        Redis does not answer.
     """
     user_id, expires_at = get_redis().hmget(keys.session(token_id(token)), ["user_id", "expires_at"])
     if user_id is None or expires_at is None:

@@ -135,8 +135,12 @@ class UserSocial(Base):
 class ApiKey(Base):
     """A key with which a program or a web page calls the API; only its hash is stored.
 
-    `origins` has the web pages of a publishable key, and is empty for a secret one. `signing_epoch` counts
-    the signing secrets of a publishable key.
+    Attributes
+    ----------
+    origins
+        The web pages of a publishable key; empty for a secret one.
+    signing_epoch
+        Counts the signing secrets of a publishable key.
     """
 
     __tablename__ = "api_keys"

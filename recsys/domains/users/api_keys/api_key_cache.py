@@ -160,7 +160,12 @@ class KeyRing:
     def refresh(self) -> None:
         """Read the keys, and note the use of those that were used, at most once a minute for each.
 
-        Raises Unavailable or SQLAlchemyError; the former keys stay.
+        The former keys stay when it raises.
+
+        Raises
+        ------
+        Unavailable, SQLAlchemyError
+            PostgreSQL does not answer, or refuses.
         """
         with unit_of_work() as session:
             read = {

@@ -82,10 +82,23 @@ def create(
     expires_days: float | None = None,
     rate_per_second: float | None = None,
 ) -> Created:
-    """A new key. Raises Invalid for a name, scope, term or rate that can't be.
+    """A new key.
 
-    by : whom the history of keys names, such as "user 7"; also of `publish`, `revoke` and `rotate`.
-    rate_per_second : goes before the setting `api.rate_per_second`; 0 takes the limit off this key.
+    Parameters
+    ----------
+    scopes
+        What it opens.
+    by
+        Whom the history of keys names, such as "user 7"; also of `publish`, `revoke` and `rotate`.
+    expires_days
+        Days until it expires; None: never.
+    rate_per_second
+        Goes before the setting `api.rate_per_second`; 0 takes the limit off this key.
+
+    Raises
+    ------
+    Invalid
+        The name, a scope, the term or the rate can't be.
     """
     wanted = [scope for scope in SCOPES if scope in scopes]
     unknown = sorted(set(scopes) - set(SCOPES))
@@ -106,8 +119,19 @@ def publish(
 ) -> Created:
     """A new publishable key for the web pages of these origins, such as https://shop.example.
 
-    `rate_per_second` is that of one visitor's address; default: the setting `api.page_rate_per_second`.
-    Raises Invalid for a name, origin, term or rate that cannot be.
+    Parameters
+    ----------
+    by
+        Whom the history of keys names.
+    expires_days
+        Days until it expires; None: never.
+    rate_per_second
+        That of one visitor's address; default: the setting `api.page_rate_per_second`.
+
+    Raises
+    ------
+    Invalid
+        The name, an origin, the term or the rate cannot be.
     """
     if not 0 < len(origins) <= _MOST_ORIGINS:
         raise Invalid(f"a publishable key is for 1 to {_MOST_ORIGINS} origins, such as https://shop.example")
@@ -175,7 +199,14 @@ def listed(session: Session) -> Sequence[ApiKey]:
 def revoke(session: Session, which: str, *, by: str) -> ApiKey:
     """End a key by its prefix or its name; servers refuse it within seconds.
 
-    Revoking twice changes nothing. Raises NotFound, or Conflict when several active keys have the name.
+    Revoking twice changes nothing.
+
+    Raises
+    ------
+    NotFound
+        No key has the prefix or the name.
+    Conflict
+        Several active keys have the name.
     """
     row = _the_key(session, which)
     session.refresh(row, with_for_update=True)
@@ -200,8 +231,23 @@ def publishable(session: Session, which: str) -> ApiKey:
 def rotate(session: Session, which: str, *, by: str, at_once: bool = False) -> ApiKey:
     """Give a publishable key another signing secret.
 
-    The former one is valid until the next rotation; with `at_once`, for secrets that leaked, no longer.
-    Raises NotFound, Conflict, Invalid.
+    Parameters
+    ----------
+    which
+        Its prefix or its name.
+    by
+        Whom the history of keys names.
+    at_once
+        For secrets that leaked: the former one is no longer valid; otherwise it is until the next rotation.
+
+    Raises
+    ------
+    NotFound
+        No key has the prefix or the name.
+    Conflict
+        Several active keys have the name.
+    Invalid
+        The key is not publishable, or not active.
     """
     row = publishable(session, which)
     session.refresh(row, with_for_update=True)

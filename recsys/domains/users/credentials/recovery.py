@@ -26,7 +26,12 @@ def request_reset(session: Session, email: str, address: str | None) -> None:
     """Have a code for a new password sent to the owner of `email`.
 
     Answer and statements are the same when there is no account, and when the owner was sent so many codes
-    that this request sends none. Raises Throttled.
+    that this request sends none.
+
+    Raises
+    ------
+    Throttled
+        The caller's address asked for too many mails.
     """
     throttle.count_mail(address)
     user_id = session.scalar(
@@ -40,9 +45,16 @@ def request_reset(session: Session, email: str, address: str | None) -> None:
 
 
 def reset_password(session: Session, token: str, new: str, address: str | None) -> None:
-    """Replace a password by a token; every session ends. Raises Invalid, Throttled.
+    """Replace a password by a token; every session ends.
 
     The token was sent to the address, so its use also confirms the address.
+
+    Raises
+    ------
+    Invalid
+        The token is not valid, has expired or was used, or the new password is refused.
+    Throttled
+        The caller's address failed too often.
     """
     attempt = throttle.begin(None, address)
     row = account_tokens.redeem(session, token, Purpose.RESET_PASSWORD)
@@ -58,7 +70,14 @@ def reset_password(session: Session, token: str, new: str, address: str | None) 
 def confirm_email(session: Session, token: str, address: str | None) -> None:
     """Confirm the address of an account, or change to the address that the token was sent to.
 
-    Raises Invalid, Conflict when the address belongs to another account meanwhile, and Throttled.
+    Raises
+    ------
+    Invalid
+        The token is not valid, has expired or was used.
+    Conflict
+        The address belongs to another account meanwhile.
+    Throttled
+        The caller's address failed too often.
     """
     attempt = throttle.begin(None, address)
     row = account_tokens.redeem(session, token, Purpose.CONFIRM_EMAIL, Purpose.CHANGE_EMAIL)

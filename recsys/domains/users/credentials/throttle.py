@@ -137,7 +137,12 @@ class Attempt:
 def network_of(address: str, *, wide: bool = False) -> str:
     """The network of a caller, in which one customer of a provider may have every address.
 
-    It is the address itself or the /64 of IPv6; `wide`: /24 or /48. What is no address stays as it is.
+    Parameters
+    ----------
+    address
+        What is no address stays as it is.
+    wide
+        The network is /24, or /48 of IPv6; otherwise the address itself, or the /64 of IPv6.
     """
     try:
         parsed = ip_address(address)
@@ -158,9 +163,17 @@ def begin(account: str | None, address: str | None, *, device: str | None = None
 
 
 def count_mail(address: str | None) -> None:
-    """Count a request that sends a mail to an address of the caller's choice. Raises Throttled.
+    """Count a request that sends a mail to an address of the caller's choice.
 
-    address : of the caller.
+    Parameters
+    ----------
+    address
+        Of the caller; None is not counted.
+
+    Raises
+    ------
+    Throttled
+        There were too many.
     """
     if address is not None:
         limits = get_settings().users
