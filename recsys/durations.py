@@ -16,7 +16,15 @@ _SPAN = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smh])")
 def parse_seconds(given: str, option: str) -> float:
     """Seconds of a number with s, m or h.
 
-    Raises Invalid, naming `option`, for anything else, for 0 and for more than 30 days.
+    Parameters
+    ----------
+    option
+        Name of the option, for the error.
+
+    Raises
+    ------
+    Invalid
+        For anything else, for 0 and for more than 30 days; it names `option`.
     """
     found = _SPAN.fullmatch(given)
     if found is None:

@@ -29,8 +29,18 @@ __all__ = [
 class RecsysError(Exception):
     """Something the user should read: what happened, what was expected, what to do.
 
-    `status` is the HTTP status; `exit_code` is what a command ends with (2: the input was wrong,
-    1: anything else).
+    Attributes
+    ----------
+    status
+        The HTTP status.
+    title
+        What happened, in a few words.
+    exit_code
+        What a command ends with; 2: the input was wrong, 1: anything else.
+    message
+        The text for the user.
+    details
+        Further facts by name.
     """
 
     status: ClassVar[int] = 500

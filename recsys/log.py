@@ -80,7 +80,12 @@ class _Stderr(logging.Handler):
 def configure(level: str = "INFO", *, json: bool | None = None) -> None:
     """Send structlog and the standard library's logging to stderr in one format.
 
-    `json=None` chooses JSON unless stderr is a terminal.
+    Parameters
+    ----------
+    level
+        Such as DEBUG, INFO or WARNING.
+    json
+        Whether lines are JSON; None: unless stderr is a terminal.
     """
     as_json = not sys.stderr.isatty() if json is None else json
     shared: list[structlog.typing.Processor] = [

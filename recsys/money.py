@@ -29,7 +29,10 @@ def divide(amount: Decimal, shares: Sequence[Decimal]) -> list[Decimal]:
     Each part is rounded down, then the cents left over go to the largest remainders, the earlier first
     (Hamilton's method of the largest remainder). No part exceeds its exact proportion by a cent or more.
 
-    Raises ValueError when a share or the amount is negative, or all shares are zero and the amount is not.
+    Raises
+    ------
+    ValueError
+        A share or the amount is negative, or all shares are zero and the amount is not.
     """
     whole = sum(shares, Decimal(0))
     if amount < 0 or any(share < 0 for share in shares):

@@ -16,11 +16,20 @@ _PASSABLE = 0o710
 def keep_private(folder: Path, *, group: int | None = None) -> None:
     """Make `folder` if it is not there, and let only its owner into it.
 
-    group : id of the group of the account that the embedded servers run as, when root starts them. It may
-        pass through the folder, and neither list nor write it. None: that of data which is already there.
+    A folder of another owner stays as it is, and so does a folder on a read-only mount.
 
-    A folder of another owner stays as it is, and so does a folder on a read-only mount. Raises OSError
-    when the folder cannot be made.
+    Parameters
+    ----------
+    folder
+        The folder.
+    group
+        Id of the group of the account that the embedded servers run as, when root starts them. It may pass
+        through the folder, and neither list nor write it. None: that of data which is already there.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be made.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if sys.platform == "win32":
