@@ -14,7 +14,7 @@ from models.registry.registry import RegisteredModel
 from recsys import clock
 from recsys.database.session import copy_connection, unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
-from recsys.domains.recommendations.ab_tests.service import Running, arm_of, interleaves
+from recsys.domains.recommendations.ab_tests.assignment import Running, arm_of, interleaves
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists import generations, locks
 from recsys.domains.recommendations.stored_lists.changes import users_with_lists

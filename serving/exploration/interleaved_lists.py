@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from models.ranking.interleaving import interleave
-from recsys.domains.recommendations.ab_tests.service import FALLBACK, INTERLEAVED, fallback_label, label
+from recsys.domains.recommendations.ab_tests.assignment import FALLBACK, INTERLEAVED, fallback_label, label
 from recsys.domains.recommendations.stored_lists.codec import Entry
 from serving.exploration.order import digest, placed
 from serving.merchandising.compiled_rules import PlacementRules

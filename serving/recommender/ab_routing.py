@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from recsys.domains.recommendations.ab_tests.assignment import fallback_label, label
 from recsys.domains.recommendations.ab_tests.design import ArmDesign
-from recsys.domains.recommendations.ab_tests.service import fallback_label, label
 from serving.ranking.eligibility import Novelty
 from serving.recommender.request import RecommendationRequest
 from serving.recommender.response import RecommendationResponse

@@ -11,8 +11,8 @@ from models.registry.registry import RegisteredModel
 from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
+from recsys.domains.recommendations.ab_tests.assignment import Running, arm_of, interleaves, unit_of
 from recsys.domains.recommendations.ab_tests.design import ArmDesign
-from recsys.domains.recommendations.ab_tests.service import Running, arm_of, interleaves, unit_of
 from recsys.domains.recommendations.stored_lists import generations
 from recsys.errors import NotFound, RecsysError
 from recsys.log import get_logger

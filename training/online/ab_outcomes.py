@@ -13,8 +13,8 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.orm import Session
 
+from recsys.domains.recommendations.ab_tests.assignment import fallback_label, label
 from recsys.domains.recommendations.ab_tests.design import ExperimentDesign
-from recsys.domains.recommendations.ab_tests.service import fallback_label, label
 
 __all__ = ["PAST", "ArmOutcomes", "read_sessions", "read_users"]
 

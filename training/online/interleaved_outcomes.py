@@ -10,8 +10,8 @@ import numpy.typing as npt
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from recsys.domains.recommendations.ab_tests.assignment import INTERLEAVED, fallback_label, label
 from recsys.domains.recommendations.ab_tests.design import COUNTED, ExperimentDesign
-from recsys.domains.recommendations.ab_tests.service import INTERLEAVED, fallback_label, label
 
 __all__ = ["InterleavedOutcomes", "read_interleaved"]
 

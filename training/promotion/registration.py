@@ -12,7 +12,7 @@ from models.registry import registry
 from models.registry.registry import Registration
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
-from recsys.domains.recommendations.ab_tests.service import Running
+from recsys.domains.recommendations.ab_tests.assignment import Running
 from recsys.domains.recommendations.stored_lists import locks
 from recsys.privacy import trained_models
 from recsys.privacy.tombstones import Tombstone

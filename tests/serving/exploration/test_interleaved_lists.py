@@ -11,8 +11,8 @@ import pytest
 
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
+from recsys.domains.recommendations.ab_tests.assignment import Running, interleaves
 from recsys.domains.recommendations.ab_tests.design import ExperimentDesign, Variant, interleaved_arms
-from recsys.domains.recommendations.ab_tests.service import Running, interleaves
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
 from serving.batch import scoring

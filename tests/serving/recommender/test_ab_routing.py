@@ -14,12 +14,12 @@ from models.algorithms.popularity.popularity import Popularity
 from models.registry import registry
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
+from recsys.domains.recommendations.ab_tests.assignment import arm_of
 from recsys.domains.recommendations.ab_tests.design import (
     ExperimentDesign,
     arms_of,
     model_against_control,
 )
-from recsys.domains.recommendations.ab_tests.service import arm_of
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
 from serving.batch import scoring

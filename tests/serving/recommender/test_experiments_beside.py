@@ -11,8 +11,8 @@ from models.registry import registry
 from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
+from recsys.domains.recommendations.ab_tests.assignment import Running, arm_of
 from recsys.domains.recommendations.ab_tests.design import ExperimentDesign, arms_of
-from recsys.domains.recommendations.ab_tests.service import Running, arm_of
 from serving.batch import scoring
 from serving.server.app import create_app
 from tests.serving import shopping

@@ -10,13 +10,13 @@ import pytest
 
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
+from recsys.domains.recommendations.ab_tests.assignment import Running, arm_of
 from recsys.domains.recommendations.ab_tests.design import (
     ExperimentDesign,
     Variant,
     arms_of,
     interleaved_arms,
 )
-from recsys.domains.recommendations.ab_tests.service import Running, arm_of
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
 from recsys.domains.users.api_keys import service as api_keys

@@ -14,8 +14,8 @@ from models.registry.measurement import MeasuredTest
 from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
+from recsys.domains.recommendations.ab_tests.assignment import Running, arm_of
 from recsys.domains.recommendations.ab_tests.design import ExperimentDesign, arms_of
-from recsys.domains.recommendations.ab_tests.service import Running, arm_of
 from tests.support.shop import Shop
 from training.online.ab_outcomes import ArmOutcomes
 from training.online.ab_results import read_results

@@ -16,13 +16,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from recsys.domains.recommendations.ab_tests.assignment import INTERLEAVED, Running, fallback_label, label
 from recsys.domains.recommendations.ab_tests.design import ServiceLimits
-from recsys.domains.recommendations.ab_tests.service import (
-    INTERLEAVED,
-    Running,
-    fallback_label,
-    label,
-)
 from recsys.domains.recommendations.impressions.tables import Exposure
 
 __all__ = ["WINDOW", "ArmService", "exceeds", "limits_broken", "read_service"]

@@ -1,14 +1,7 @@
-"""Experiments with lists: who is in which arm, how they start and end.
-
-A visitor's arm is a matter of arithmetic: a hash of the test's salt and of who they are, the same in every
-process, on every machine and as long as the test runs (Kohavi, Tang & Xu 2020, "Trustworthy Online Controlled
-Experiments", section 4, "variant assignment"). Nothing is stored for it. Each test has a salt of its own, so
-that a visitor's arm of one test says nothing about the visitor's arm of the next.
-"""
+"""Experiments with lists: how they start and end, which of them run, and what they answered."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.database.after_commit import after_commit
+from recsys.domains.recommendations.ab_tests.assignment import INTERLEAVED, Running, fallback_label, label
 from recsys.domains.recommendations.ab_tests.design import (
-    ArmDesign,
     ExperimentDesign,
     Variant,
     model_against_control,
@@ -36,46 +29,22 @@ from recsys.errors import Conflict, Invalid, NotFound
 from recsys.settings import get_settings
 
 __all__ = [
-    "FALLBACK",
-    "INTERLEAVED",
     "ArmCount",
-    "Running",
     "answered",
-    "arm_of",
     "check_promotion",
     "compared_rule_sets",
     "design_of",
-    "draw",
     "end",
-    "fallback_label",
     "get",
-    "interleaves",
-    "label",
     "listed",
     "note_winner",
     "running",
     "start",
     "stop",
-    "unit_of",
     "variant_of",
 ]
 
-FALLBACK = "fallback"
-"""Marks lists that were meant for an arm, and made by the serving model all the same."""
-INTERLEAVED = "interleaved"
-"""In the place of an arm, marks lists of both arms."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
-
-
-@dataclass(frozen=True)
-class Running:
-    """A test that runs, as servers see it. control : the model that served when it began."""
-
-    id: int
-    name: str
-    control: str
-    salt: str
-    design: ExperimentDesign
 
 
 @dataclass(frozen=True)
@@ -98,51 +67,6 @@ class ArmCount:
     fallbacks: int
     late: int
     p99_ms: float | None
-
-
-def unit_of(user: int | None, session: str | None, *, by_session: bool = False) -> str | None:
-    """Who is assigned: the user, else the guest's session; None for anybody.
-
-    Parameters
-    ----------
-    by_session
-        The session first, so that a log-in changes no arm.
-    """
-    if session is not None and (by_session or user is None):
-        return f"session:{session}"
-    return None if user is None else f"user:{user}"
-
-
-def draw(salt: str, unit: str) -> float:
-    """A number from 0 to 1 that looks drawn evenly and is always the same: BLAKE2b of salt and unit."""
-    text = f"{salt}\0{unit}".encode(errors="backslashreplace")
-    digest = hashlib.blake2b(text, digest_size=8).digest()
-    return int.from_bytes(digest) / 2**64
-
-
-def arm_of(test: Running, unit: str) -> ArmDesign:
-    """The arm of a visitor: each has its share of all there could be, the control what the others leave."""
-    number, below = draw(test.salt, unit), 0.0
-    for arm in test.design.treatments:
-        below += arm.share
-        if number < below:
-            return arm
-    return test.design.control
-
-
-def interleaves(test: Running, unit: str) -> bool:
-    """Whether the visitor gets lists of both arms."""
-    return test.design.kind == "interleaved" and draw(test.salt, f"traffic:{unit}") < test.design.traffic
-
-
-def label(name: str, arm: str) -> str:
-    """What answers and exposures call the arm of a test, such as `als-against-knn:challenger`."""
-    return f"{name}:{arm}"
-
-
-def fallback_label(name: str, arm: str) -> str:
-    """What they call a list that was meant for the arm, and made by the serving model."""
-    return f"{name}:{arm}:{FALLBACK}"
 
 
 def design_of(row: AbTest) -> ExperimentDesign:

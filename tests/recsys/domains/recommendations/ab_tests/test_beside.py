@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
+from recsys.domains.recommendations.ab_tests.assignment import Running, arm_of
 from recsys.domains.recommendations.ab_tests.design import ExperimentDesign, arms_of
-from recsys.domains.recommendations.ab_tests.service import Running, arm_of
 from recsys.domains.recommendations.ab_tests.tables import AbTest
 from recsys.domains.recommendations.rules.types import SHELF_NAMES
 from recsys.domains.recommendations.tables import RecommendationModel

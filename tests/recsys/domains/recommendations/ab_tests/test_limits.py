@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from recsys import clock
+from recsys.domains.recommendations.ab_tests.assignment import Running
 from recsys.domains.recommendations.ab_tests.design import (
     ExperimentDesign,
     Variant,
@@ -18,7 +19,6 @@ from recsys.domains.recommendations.ab_tests.design import (
     interleaved_arms,
 )
 from recsys.domains.recommendations.ab_tests.limits import exceeds, limits_broken
-from recsys.domains.recommendations.ab_tests.service import Running
 from recsys.errors import Invalid
 
 LIMITS = {"late_share": 0.02, "p99_ms": 100.0, "fallback_share": 0.05}
