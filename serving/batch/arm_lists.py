@@ -17,6 +17,7 @@ from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.domains.recommendations.ab_tests.assignment import Running, arm_of, interleaves
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists import generations, locks
+from recsys.domains.recommendations.stored_lists.arm_lists import arm_lists, give_to_arm, retire_arm_lists
 from recsys.domains.recommendations.stored_lists.changes import users_with_lists
 from recsys.domains.recommendations.stored_lists.exchange import move_lists, write_moved
 from recsys.errors import RecsysError
@@ -38,7 +39,7 @@ def models_without_lists() -> set[str]:
     """The models of the running experiments that have no stored lists; none without an experiment."""
     with unit_of_work() as session:
         models = {name for test in ab_tests.running(session) for name in stored_models(test)}
-        return models and models - set(generations.arm_lists(session))
+        return models and models - set(arm_lists(session))
 
 
 def score_arms(
@@ -77,8 +78,8 @@ def score_arms(
     # older lists lack what is no longer recent after a scoring of all
     wanted = models if only is not None else set(counts)
     with unit_of_work() as session:
-        newest = [lists.id for name, lists in generations.arm_lists(session).items() if name in wanted]
-        retired = generations.retire_arm_lists(session, but=newest)
+        newest = [lists.id for name, lists in arm_lists(session).items() if name in wanted]
+        retired = retire_arm_lists(session, but=newest)
     for generation in retired:
         list_cache.retire_lists(generation)
     return counts
@@ -104,7 +105,7 @@ def complete_arms(
         The number of new lists by model.
     """
     with unit_of_work() as session:
-        tests, stored = ab_tests.running(session), generations.arm_lists(session)
+        tests, stored = ab_tests.running(session), arm_lists(session)
     models = stored.keys() & {name for test in tests for name in stored_models(test)}
     return _each(tests, models, partial(_complete, catalogue, popular, users, write))
 
@@ -180,7 +181,7 @@ def _score(
             running = {test.id for test in ab_tests.running(session)}
             is_running = not running.isdisjoint(test.id for test in tests)
             if is_running:
-                generations.give_to_arm(
+                give_to_arm(
                     session,
                     generation,
                     users=written.lists,
@@ -208,7 +209,7 @@ def _complete(
     registered: RegisteredModel,
 ) -> int:
     with unit_of_work() as session:
-        lists = generations.arm_lists(session)[registered.name]
+        lists = arm_lists(session)[registered.name]
     with copy_connection() as connection:
         listed = users_with_lists(connection, lists.id)
     missing = np.setdiff1d(users_of_arms(tests, registered.name, users), np.array(listed, dtype=np.int64))
@@ -221,7 +222,7 @@ def _complete(
         with unit_of_work() as session:
             locks.only_one_promotion(session)
             moved: list[int] = []
-            if generations.arm_lists(session).get(registered.name) == lists:
+            if arm_lists(session).get(registered.name) == lists:
                 moved = move_lists(session, staged, lists)
             else:
                 generations.give_up(session, staged)

@@ -19,6 +19,7 @@ from recsys.cache import keys
 from recsys.cache.client import get_redis
 from recsys.database.after_commit import after_commit
 from recsys.domains.recommendations.stored_lists import generations, locks
+from recsys.domains.recommendations.stored_lists.arm_lists import arm_lists, drop_arm_lists
 from recsys.domains.recommendations.stored_lists.codec import StoredList, pack
 from recsys.domains.recommendations.stored_lists.generations import Generation
 from recsys.domains.recommendations.stored_lists.rows import write_rows
@@ -96,7 +97,7 @@ def refresh_lists(session: Session, users: Sequence[int]) -> set[int]:
         return stored
     write_rows(session, live.id, expires_at=live.expires_at, users=sorted(stored))
     # an arm's list lacks what is no longer recent then
-    arms = generations.drop_arm_lists(session, sorted(stored))
+    arms = drop_arm_lists(session, sorted(stored))
     of_arms = _lists_of_arms(session, connection, data, sorted(stored))
 
     def update_redis() -> None:
@@ -105,10 +106,10 @@ def refresh_lists(session: Session, users: Sequence[int]) -> set[int]:
             pipeline.set(keys.stored_recommendations(live.id, user), packed[user], ex=live.seconds_left)
             for arm in arms:
                 pipeline.delete(keys.stored_recommendations(arm, user))
-        for arm_lists, lists in of_arms.items():
+        for generation, lists in of_arms.items():
             for user, each in lists.items():
-                key = keys.stored_recommendations(arm_lists.id, user)
-                pipeline.set(key, each, ex=arm_lists.seconds_left)
+                key = keys.stored_recommendations(generation.id, user)
+                pipeline.set(key, each, ex=generation.seconds_left)
         for user in stored:
             if recent is not None:
                 pipeline.srem(keys.recent_interactions(user), *recent[user])
@@ -126,7 +127,7 @@ def _lists_of_arms(
     A model that is not loaded here, or fails, has none: it ranks when it is asked.
     """
     stored: dict[Generation, dict[int, bytes]] = {}
-    for name, lists in generations.arm_lists(session).items():
+    for name, lists in arm_lists(session).items():
         tests = [each for each in data.tests.all if name in stored_models(each.test)]
         mine = users_of_arms([each.test for each in tests], name, np.array(users, dtype=np.int64))
         model = next((found for each in tests if (found := each.models[name].model) is not None), None)
@@ -175,7 +176,7 @@ def remove_list(session: Session, user: int) -> None:
     for statement in _REMOVE:
         session.execute(statement, {"user": user})
     generations_kept = (
-        generations.live(session), generations.former(session), *generations.arm_lists(session).values()
+        generations.live(session), generations.former(session), *arm_lists(session).values()
     )  # fmt: skip
     lists = [keys.stored_recommendations(each.id, user) for each in generations_kept if each is not None]
     get_redis().delete(keys.recent_interactions(user), *lists)

@@ -13,7 +13,7 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.domains.recommendations.ab_tests.assignment import Running, arm_of, interleaves, unit_of
 from recsys.domains.recommendations.ab_tests.design import ArmDesign
-from recsys.domains.recommendations.stored_lists import generations
+from recsys.domains.recommendations.stored_lists.arm_lists import arm_lists
 from recsys.errors import NotFound, RecsysError
 from recsys.log import get_logger
 from serving.catalogue.catalogue import Catalogue
@@ -187,7 +187,7 @@ class AbTestRefresher:
         with unit_of_work() as session:
             tests = ab_tests.running(session)
             settled = {test.id: current[test.id] for test in tests if self._is_settled(test, current)}
-            stored = generations.arm_lists(session) if tests else {}
+            stored = arm_lists(session) if tests else {}
             for name in {each for test in tests if test.id not in settled for each in test.design.models}:
                 try:
                     registered[name] = registry.get(session, name)

@@ -24,6 +24,7 @@ from recsys.domains.recommendations.rules.tables import BusinessRule
 from recsys.domains.recommendations.rules.types import SHELF_NAMES
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists import generations, locks
+from recsys.domains.recommendations.stored_lists.arm_lists import arm_lists, retire_arm_lists
 from recsys.domains.recommendations.tables import ModelPromotion, RecommendationModel
 from recsys.errors import Conflict, Invalid, NotFound
 from recsys.settings import get_settings
@@ -346,8 +347,8 @@ def _end(session: Session, row: AbTest, actor: str, conclusion: str) -> None:
     row.state, row.ended_at, row.ended_by, row.conclusion = "stopped", clock.now(), actor, conclusion
     session.flush()
     others = {model for test in running(session) for model in test.design.models}
-    needed = [lists.id for name, lists in generations.arm_lists(session).items() if name in others]
-    for generation in generations.retire_arm_lists(session, but=needed):
+    needed = [lists.id for name, lists in arm_lists(session).items() if name in others]
+    for generation in retire_arm_lists(session, but=needed):
         after_commit(session, partial(list_cache.retire_lists, generation))
     _note(session, row, "ab_stop", actor, conclusion)
 

@@ -20,6 +20,7 @@ from recsys.cache import keys
 from recsys.cache.client import get_redis
 from recsys.database.session import copy_connection
 from recsys.domains.recommendations.stored_lists import cache, generations
+from recsys.domains.recommendations.stored_lists.arm_lists import drop_arm_lists
 from recsys.domains.recommendations.stored_lists.changes import DatabaseState
 from recsys.domains.recommendations.stored_lists.codec import relabelled
 from recsys.domains.recommendations.stored_lists.generations import Generation
@@ -107,7 +108,7 @@ def exchange(session: Session, staged: int, live: Generation, *, removed: Sequen
     _, rows = write_rows(session, live.id, expires_at=live.expires_at, users=touched)
     users = int(session.execute(_COUNT, {"id": live.id}).scalar_one())
     # an arm's list lacks what is no longer recent then: its model ranks until the arm has another one
-    arms = generations.drop_arm_lists(session, touched)
+    arms = drop_arm_lists(session, touched)
     return Exchange(changed, removed, users, rows, arms)
 
 

@@ -6,7 +6,7 @@ packed in `stored_lists`; `product_recommendations` holds the rows of the live g
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,13 +21,12 @@ from recsys.domains.recommendations.stored_lists.codec import StoredList, unpack
 from recsys.errors import Conflict
 
 __all__ = [
+    "OF_STATUS",
     "Generation",
     "Restored",
-    "arm_lists",
     "check_serving",
-    "drop_arm_lists",
     "former",
-    "give_to_arm",
+    "generation_of",
     "give_up",
     "go_live",
     "goes",
@@ -36,9 +35,9 @@ __all__ = [
     "read_lists",
     "replace_lists",
     "restore",
-    "retire_arm_lists",
     "start",
     "store_lists",
+    "sweep",
     "with_lists",
 ]
 
@@ -124,11 +123,12 @@ _REPLACE = text(
     RETURNING user_id
     """
 )
-_ONE = """
+OF_STATUS = """
     SELECT id, model_name, model_version, users, rows, started_at, live_at, expires_at, rows_written,
         read_up_to, changed_at
     FROM recommendations_db.recommendation_generations WHERE status = :status
 """
+"""SQL that selects the generations of one status, `:status`."""
 _START = text(
     """
     INSERT INTO recommendations_db.recommendation_generations
@@ -155,7 +155,6 @@ _LIVE = text(
     """
 )
 _PERIOD = text("INSERT INTO recommendations_db.generation_periods (generation_id, since) VALUES (:id, :now)")
-# lists of generations that are neither shown nor kept to go back to
 _SWEEP = text(
     """
     DELETE FROM recommendations_db.stored_lists s USING recommendations_db.recommendation_generations g
@@ -174,9 +173,6 @@ _LIVE_LISTS = """
     WHERE g.status = 'live' AND (g.expires_at IS NULL OR g.expires_at > :now)
 """
 _LISTS, _LISTED = text("SELECT s.user_id, s.list" + _LIVE_LISTS), text("SELECT s.user_id" + _LIVE_LISTS)
-
-
-_ARMS = text(_ONE + " AND (expires_at IS NULL OR expires_at > :now) ORDER BY id")
 _ARM_LIST = text(
     """
     SELECT s.list FROM recommendations_db.stored_lists s
@@ -185,52 +181,23 @@ _ARM_LIST = text(
       AND s.user_id = :user
     """
 )
-_GIVE = text(
-    """
-    UPDATE recommendations_db.recommendation_generations
-    SET status = 'arm', live_at = :now, users = :users, rows = 0, expires_at = :expires WHERE id = :id
-    """
-)
-_RETIRE_ARMS = text(
-    """
-    UPDATE recommendations_db.recommendation_generations SET status = 'retired'
-    WHERE status = 'arm' AND id <> ALL(CAST(:but AS integer[])) RETURNING id
-    """
-)
-_DROP = text(
-    """
-    DELETE FROM recommendations_db.stored_lists s USING recommendations_db.recommendation_generations g
-    WHERE g.id = s.generation_id AND g.status = 'arm' AND s.user_id = ANY(:users)
-    """
-)
 
 
-def arm_lists(session: Session) -> dict[str, Generation]:
-    """The newest generation of each model that ranks in an arm of an experiment, by model."""
-    given = {"status": "arm", "now": clock.now()}
-    return {row.model_name: _generation(row) for row in session.execute(_ARMS, given)}
-
-
-def give_to_arm(session: Session, generation: int, *, users: int, expires_at: datetime) -> None:
-    """Let an arm be served from a finished generation, once the transaction commits."""
-    given = {"id": generation, "users": users, "expires": expires_at, "now": clock.now()}
-    session.execute(_GIVE, given)
-
-
-def retire_arm_lists(session: Session, *, but: Collection[int] = ()) -> list[int]:
-    """Drop the lists of arms, except those of the generations `but`; which generations they were."""
-    retired = list(session.scalars(_RETIRE_ARMS, {"but": sorted(but)}))
-    if retired:
-        _sweep(session)
-    return retired
-
-
-def drop_arm_lists(session: Session, users: Sequence[int]) -> list[int]:
-    """Drop the lists of these users that arms have; the generations of arms, whose keys are dropped then."""
-    arms = [each.id for each in arm_lists(session).values()]
-    if arms:
-        session.execute(_DROP, {"users": list(users)})
-    return arms
+def generation_of(row: Row[Any]) -> Generation:
+    """The generation of a row that `OF_STATUS` selects."""
+    return Generation(
+        row.id,
+        row.model_name,
+        row.model_version,
+        row.users or 0,
+        row.rows or 0,
+        row.started_at,
+        row.live_at,
+        row.expires_at,
+        row.rows_written,
+        row.read_up_to,
+        row.changed_at,
+    )
 
 
 def live(session: Session) -> Generation | None:
@@ -307,7 +274,13 @@ def replace_lists(session: Session, generation: int, packed: Mapping[int, bytes]
 def give_up(session: Session, generation: int) -> None:
     """Mark a generation that will not be finished, and drop its lists."""
     session.execute(_FAIL, {"id": generation})
-    _sweep(session)
+    sweep(session)
+
+
+def sweep(session: Session) -> None:
+    """Delete the lists of generations that are neither shown nor kept to go back to."""
+    session.execute(_SWEEP)
+    session.execute(_SWEEP_SHARED)
 
 
 def go_live(
@@ -331,7 +304,7 @@ def go_live(
         _make_room(session)
     else:
         session.execute(_STATUS, {"old": "live", "status": "retired"})
-        _sweep(session)
+        sweep(session)
     _show(session, generation, users=users, rows=rows, expires_at=expires_at, written=True)
 
 
@@ -393,12 +366,7 @@ def _make_room(session: Session) -> None:
     """The shown generation becomes the former one, whose predecessor goes."""
     session.execute(_STATUS, {"old": "former", "status": "retired"})
     session.execute(_STATUS, {"old": "live", "status": "former"})
-    _sweep(session)
-
-
-def _sweep(session: Session) -> None:
-    session.execute(_SWEEP)
-    session.execute(_SWEEP_SHARED)
+    sweep(session)
 
 
 def _show(
@@ -430,21 +398,5 @@ def _expired(generation: Generation) -> bool:
 
 
 def _with_status(session: Session, status: str) -> Generation | None:
-    row = session.execute(text(_ONE), {"status": status}).one_or_none()
-    return None if row is None else _generation(row)
-
-
-def _generation(row: Row[Any]) -> Generation:
-    return Generation(
-        row.id,
-        row.model_name,
-        row.model_version,
-        row.users or 0,
-        row.rows or 0,
-        row.started_at,
-        row.live_at,
-        row.expires_at,
-        row.rows_written,
-        row.read_up_to,
-        row.changed_at,
-    )
+    row = session.execute(text(OF_STATUS), {"status": status}).one_or_none()
+    return None if row is None else generation_of(row)
