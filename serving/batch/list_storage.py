@@ -17,8 +17,8 @@ from recsys.cache import keys
 from recsys.cache.client import get_redis
 from recsys.database.session import copy_connection
 from recsys.domains.recommendations.stored_lists import cache as list_cache
-from recsys.domains.recommendations.stored_lists import generations
 from recsys.domains.recommendations.stored_lists.codec import StoredList, pack
+from recsys.domains.recommendations.stored_lists.user_lists import store_lists
 from recsys.errors import Unavailable
 from recsys.log import get_logger
 from recsys.settings.serving import ServingSettings
@@ -179,7 +179,7 @@ class ListStorage:
 
     def add(self, connection: psycopg.Connection, packed: Mapping[int, bytes]) -> None:
         """Store packed lists by user, of those who still want them."""
-        stored = generations.store_lists(connection, self.generation, packed)
+        stored = store_lists(connection, self.generation, packed)
         for user, made in packed.items():
             # a former list of the same user, whose writer was slower, need not consider what was noted here
             if stored.get(user) is not made:

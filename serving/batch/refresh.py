@@ -23,6 +23,7 @@ from recsys.domains.recommendations.stored_lists.arm_lists import arm_lists, dro
 from recsys.domains.recommendations.stored_lists.codec import StoredList, pack
 from recsys.domains.recommendations.stored_lists.generations import Generation
 from recsys.domains.recommendations.stored_lists.rows import write_rows
+from recsys.domains.recommendations.stored_lists.user_lists import replace_lists
 from recsys.errors import RecsysError, Unavailable
 from recsys.log import get_logger
 from recsys.privacy.consent import without_personalisation
@@ -92,7 +93,7 @@ def refresh_lists(session: Session, users: Sequence[int]) -> set[int]:
         return set()
     connection = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
     packed = _packed(connection, data, model, live, np.array(sorted(set(waiting)), dtype=np.int64))
-    stored = generations.replace_lists(session, live.id, packed)
+    stored = replace_lists(session, live.id, packed)
     if not stored:
         return stored
     write_rows(session, live.id, expires_at=live.expires_at, users=sorted(stored))
@@ -140,7 +141,7 @@ def _lists_of_arms(
         except Exception as error:  # noqa: BLE001 a model on trial may raise anything
             _log.error("an arm's model makes no list of users who did something", model=name, exc_info=error)
             continue
-        kept = generations.replace_lists(session, lists.id, packed)
+        kept = replace_lists(session, lists.id, packed)
         stored[lists] = {user: packed[user] for user in kept}
     return stored
 

@@ -1,7 +1,7 @@
 """Scores users on Spark's executors: each task writes its part of a generation to PostgreSQL and Redis.
 
 A task is a few blocks of users. It may run twice, when its executor is lost or slow: whichever of both stores
-a user's list first has stored it (`generations.store_lists`), so that no list is doubled and PostgreSQL and
+a user's list first has stored it (`user_lists.store_lists`), so that no list is doubled and PostgreSQL and
 Redis hold the same one. What becomes of the generation is decided by the command that started the tasks.
 """
 

@@ -12,8 +12,8 @@ from recsys.cache import keys
 from recsys.database import replica
 from recsys.database.session import replica_url, unit_of_work
 from recsys.domains.recommendations.stored_lists import cache as list_cache
-from recsys.domains.recommendations.stored_lists import generations
 from recsys.domains.recommendations.stored_lists.codec import StoredList, unpack
+from recsys.domains.recommendations.stored_lists.user_lists import read_list
 from recsys.errors import RecsysError
 from recsys.log import get_logger
 from recsys.observation.spans import span
@@ -126,11 +126,11 @@ def stored_in_postgresql(user: int, of_arm: int | None = None, *, may_lag: bool 
     """
     try:
         if may_lag and replica_url() is not None:
-            stored = replica.read(lambda session: generations.read_list(session, user, of_arm))
+            stored = replica.read(lambda session: read_list(session, user, of_arm))
             if stored is not None:
                 return stored
         with unit_of_work() as session:
-            return generations.read_list(session, user, of_arm)
+            return read_list(session, user, of_arm)
     except (RecsysError, SQLAlchemyError) as error:
         _log.error("the stored list cannot be read from PostgreSQL", error=str(error))
         return None

@@ -32,6 +32,7 @@ from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from recsys.domains.recommendations.stored_lists import generations
 from recsys.domains.recommendations.stored_lists.codec import Entry, StoredList, pack
 from recsys.domains.recommendations.stored_lists.rows import write_rows
+from recsys.domains.recommendations.stored_lists.user_lists import store_lists
 from recsys.settings import Settings, get_settings
 from serving.batch.list_storage import USERS_PER_BATCH
 from tests.support.servers import temporary_var
@@ -141,7 +142,7 @@ def _write(batches: list[Lists]) -> None:
         generation, _ = generations.start(session, MODEL, "1")
     for packed in batches:
         with copy_connection() as connection:
-            generations.store_lists(connection, generation, packed)
+            store_lists(connection, generation, packed)
     expires = clock.now() + timedelta(hours=24)
     with unit_of_work() as session:
         users, rows = write_rows(

@@ -21,8 +21,8 @@ from models.ranking.calibration import Calibration
 from recsys.cache import keys
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.reasons import Kind
-from recsys.domains.recommendations.stored_lists import generations
 from recsys.domains.recommendations.stored_lists.codec import Entry, unpack
+from recsys.domains.recommendations.stored_lists.user_lists import read_list
 from recsys.settings import get_settings
 from serving.batch import scoring
 from serving.server.app import create_app
@@ -152,7 +152,7 @@ def test_every_users_lists_are_the_models_own_wherever_they_are_read(
         assert isinstance(packed, bytes)
         stored = unpack(packed)
         with unit_of_work() as session:
-            assert generations.read_list(session, user) == stored
+            assert read_list(session, user) == stored
         lists: dict[str, list[Entry]] = {"any": list(stored.entries), "new": list(stored.new)}
         for question, entries in lists.items():
             wanted = expected(model, user, question, sold, own[question], newer)

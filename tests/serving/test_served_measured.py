@@ -17,8 +17,8 @@ from recsys.database.session import copy_connection, unit_of_work
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn, TargetIn
 from recsys.domains.recommendations.rules.types import RuleKind
-from recsys.domains.recommendations.stored_lists import generations
 from recsys.domains.recommendations.stored_lists.codec import StoredList, pack
+from recsys.domains.recommendations.stored_lists.user_lists import read_lists
 from recsys.errors import Conflict, Invalid, NotFound
 from recsys.settings import get_settings
 from serving.batch import scoring
@@ -80,7 +80,7 @@ def measured(client: httpx.Client | None = None, **options: Any) -> ServedReport
 def swap_places(report: ServedReport) -> None:
     """Exchange the first and the 20th product of every stored list of any product."""
     with unit_of_work() as session:
-        lists = generations.read_lists(session, open_dataset().users.ids.tolist())
+        lists = read_lists(session, open_dataset().users.ids.tolist())
     swapped = {}
     for user, stored in lists.items():
         entries = list(stored.entries)
@@ -143,7 +143,7 @@ def test_a_product_hidden_after_scoring_and_a_dismissed_one_are_distinguished(
     arrive(shop)
     users = execute(shop, "SELECT DISTINCT user_id FROM recommendations_db.stored_lists ORDER BY 1")
     with unit_of_work() as session:
-        lists = generations.read_lists(session, [row[0] for row in users])
+        lists = read_lists(session, [row[0] for row in users])
     first = [lists[user].entries[0].product for user in lists]
     hidden = max(set(first), key=first.count)
     execute(shop, "UPDATE products_db.products SET status = 'draft' WHERE id = %s", hidden)
@@ -215,7 +215,7 @@ def test_answers_that_are_folded_in_or_ruled_are_distinguished(grocer: tuple[Sho
     shop, client = grocer
     arrive(shop)
     with unit_of_work() as session:
-        lists = generations.read_lists(session, open_dataset().users.ids.tolist())
+        lists = read_lists(session, open_dataset().users.ids.tolist())
     for user, stored in list(lists.items())[:10]:
         event = {"user_id": user, "product_id": stored.entries[25].product, "interaction_type": "purchase"}
         client.post("/api/v1/interactions", json=event).raise_for_status()

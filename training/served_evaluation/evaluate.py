@@ -24,6 +24,7 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.stored_lists import generations
 from recsys.domains.recommendations.stored_lists.generations import Generation
+from recsys.domains.recommendations.stored_lists.user_lists import read_lists, with_lists
 from recsys.errors import Conflict, Invalid, NotFound
 from recsys.settings import get_settings
 from training.progress import Steps
@@ -231,7 +232,7 @@ class _Comparison:
     def stored(self, users: list[int]) -> None:
         """Read the lists of these users as they are stored and as the table has them."""
         with unit_of_work() as session:
-            stored = generations.read_lists(session, users)
+            stored = read_lists(session, users)
             tables = {question: read_table(session, question, stored) for question in QUESTIONS}
         packed = {
             question: {user: stored_list(one, question) for user, one in stored.items()}
@@ -342,7 +343,7 @@ def _window(dataset: Dataset, model: Recommender, days: float | None) -> Window:
 def _with_lists(users: list[int]) -> list[int]:
     """Those of the users who have a list of the live generation, ascending."""
     with unit_of_work() as session:
-        return sorted(generations.with_lists(session, users))
+        return sorted(with_lists(session, users))
 
 
 def _nothing(dataset: Dataset, model: Recommender, name: str, days: float | None) -> str:

@@ -17,6 +17,7 @@ from recsys.cache import keys
 from recsys.database.session import unit_of_work
 from recsys.domains.products import views
 from recsys.domains.recommendations.stored_lists import generations
+from recsys.domains.recommendations.stored_lists.user_lists import store_lists
 from recsys.errors import Unavailable
 from recsys.privacy import consent
 from recsys.privacy.consent import ALLOWED, Consent
@@ -75,7 +76,7 @@ def test_lists_that_were_made_before_a_refusal_are_not_stored(scored_shop: Shop)
     allow(NOT_PERSONAL, user=1)
     allow(Consent(analytics=False), user=2)
     with psycopg.connect(scored_shop.database_url) as connection:
-        assert generations.store_lists(connection, generation, {1: b"a", 2: b"b", 999_999: b"c"}) == {2: b"b"}
+        assert store_lists(connection, generation, {1: b"a", 2: b"b", 999_999: b"c"}) == {2: b"b"}
     lists = f"SELECT user_id FROM recommendations_db.stored_lists WHERE generation_id = {generation}"  # noqa: S608
     assert rows(scored_shop, lists) == [(2,)]
 

@@ -13,8 +13,9 @@ from sqlalchemy import text
 from recsys import clock
 from recsys.cache import keys
 from recsys.database.session import unit_of_work
-from recsys.domains.recommendations.stored_lists import generations, locks
+from recsys.domains.recommendations.stored_lists import locks
 from recsys.domains.recommendations.stored_lists.codec import unpack
+from recsys.domains.recommendations.stored_lists.user_lists import read_list
 from recsys.events import in_process
 from recsys.events.envelope import Envelope
 from recsys.events.publish import publish
@@ -64,7 +65,7 @@ def test_an_event_changes_the_next_list_and_then_the_stored_list(
     packed = redis_client.get(keys.stored_recommendations(1, 1))
     assert isinstance(packed, bytes)
     with unit_of_work() as session:
-        assert generations.read_list(session, 1) == unpack(packed)
+        assert read_list(session, 1) == unpack(packed)
     rows = [row for row in execute(scored_shop, ROWS) if row[0] == 1]
     ranked = sorted((row for row in rows if "any" in row[6]), key=lambda row: row[6]["any"]["rank"])
     assert [row[1] for row in ranked] == [row_.product for row_ in unpack(packed).entries]

@@ -11,7 +11,7 @@ import redis
 
 from recsys.cache import keys
 from recsys.database.session import unit_of_work
-from recsys.domains.recommendations.stored_lists import generations
+from recsys.domains.recommendations.stored_lists.user_lists import with_lists
 from recsys.settings import get_settings
 from serving.batch import scoring
 from serving.server.app import create_app
@@ -50,7 +50,7 @@ def aged_client(aged_shop: Shop) -> Iterator[httpx.Client]:
 
 def stored_users() -> set[int]:
     with unit_of_work() as session:
-        return generations.with_lists(session, range(1, shopping.USERS + 1))
+        return with_lists(session, range(1, shopping.USERS + 1))
 
 
 def test_an_inactive_user_gets_live_the_list_that_was_not_stored(

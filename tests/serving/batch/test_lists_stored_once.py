@@ -11,6 +11,7 @@ import redis
 from recsys.cache import keys
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.stored_lists import generations
+from recsys.domains.recommendations.stored_lists.user_lists import store_lists
 from recsys.errors import Conflict
 from serving.batch.list_storage import ListStorage
 from tests.serving.api.test_answers import execute, until
@@ -59,7 +60,7 @@ def test_nothing_is_stored_in_a_generation_that_is_shown_or_given_up(scored_shop
             pytest.raises(Conflict, match="is not being written any more"),
             psycopg.connect(scored_shop.database_url) as connection,
         ):
-            generations.store_lists(connection, late, {1: b"late"})
+            store_lists(connection, late, {1: b"late"})
     assert execute(scored_shop, "SELECT 1 FROM recommendations_db.stored_lists WHERE list = 'late'") == []
 
 
@@ -76,7 +77,7 @@ def test_who_gives_a_generation_up_waits_for_lists_that_are_being_stored(scored_
         "WHERE wait_event_type = 'Lock' AND query LIKE '%%status = ''failed''%%'"
     )
     with psycopg.connect(scored_shop.database_url) as connection:
-        assert generations.store_lists(connection, generation, {1: b"a"}) == {1: b"a"}
+        assert store_lists(connection, generation, {1: b"a"}) == {1: b"a"}
         ending.start()
         until(lambda: execute(scored_shop, waits) != [])
         connection.commit()

@@ -17,6 +17,7 @@ from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists import generations
 from recsys.domains.recommendations.stored_lists import rows as list_rows
 from recsys.domains.recommendations.stored_lists.codec import unpack
+from recsys.domains.recommendations.stored_lists.user_lists import read_list
 from recsys.errors import Conflict
 from serving.batch import scoring
 from tests.serving import shopping
@@ -53,7 +54,7 @@ def test_rows_equal_the_packed_lists(scored_shop: Shop) -> None:
     assert len(by_user) == 29
     for user, rows in by_user.items():
         with unit_of_work() as session:
-            stored = generations.read_list(session, user)
+            stored = read_list(session, user)
         assert stored is not None
         new = sorted((row for row in rows if "new" in row[6]), key=lambda row: row[6]["new"]["rank"])
         assert [row[1] for row in new] == [entry.product for entry in stored.new]

@@ -11,7 +11,7 @@ import pytest
 from recsys.cache.client import get_redis
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.impressions import store as impressions
-from recsys.domains.recommendations.stored_lists import generations
+from recsys.domains.recommendations.stored_lists.user_lists import read_list
 from recsys.settings import get_settings
 from serving.batch import scoring
 from serving.server.app import create_app
@@ -50,7 +50,7 @@ def assert_rows_are_the_first_of_the_lists(shop: Shop, longest: int) -> None:
     assert len(users) == shopping.USERS - 1
     for user in sorted(users):
         with unit_of_work() as session:
-            stored = generations.read_list(session, user)
+            stored = read_list(session, user)
         assert stored is not None
         assert rows_of(shop, user, "any") == [entry.product for entry in stored.entries[:longest]]
         assert rows_of(shop, user, "new") == [entry.product for entry in stored.new[:longest]]

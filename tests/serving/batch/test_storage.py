@@ -22,6 +22,7 @@ from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists import generations as lists_in_postgresql
 from recsys.domains.recommendations.stored_lists import locks
 from recsys.domains.recommendations.stored_lists.codec import unpack
+from recsys.domains.recommendations.stored_lists.user_lists import read_list
 from recsys.errors import Conflict, NotFound, Unavailable
 from serving.batch import scoring as batch_scoring
 from tests.serving import shopping
@@ -47,7 +48,7 @@ def test_redis_and_postgresql_hold_the_same_lists(scored_shop: Shop, redis_clien
         assert isinstance(packed, bytes)
         stored = unpack(packed)
         with unit_of_work() as session:
-            assert lists_in_postgresql.read_list(session, user) == stored
+            assert read_list(session, user) == stored
         assert len(stored.entries) == 100
         assert len(stored.new) == 40
         assert all(entry.novel for entry in stored.new)
@@ -291,7 +292,7 @@ def test_new_users_are_folded_in_and_short_lists_are_completed(scored_shop: Shop
     report = batch_scoring.score()
     assert report.users == 30
     with unit_of_work() as session:
-        stored = lists_in_postgresql.read_list(session, user)
+        stored = read_list(session, user)
     assert stored is not None
     assert len(stored.entries) == 100
     assert {entry.kind.word for entry in stored.entries} == {"collaborative", "popular"}

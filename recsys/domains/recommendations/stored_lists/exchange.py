@@ -25,6 +25,7 @@ from recsys.domains.recommendations.stored_lists.changes import DatabaseState
 from recsys.domains.recommendations.stored_lists.codec import relabelled
 from recsys.domains.recommendations.stored_lists.generations import Generation
 from recsys.domains.recommendations.stored_lists.rows import write_rows
+from recsys.domains.recommendations.stored_lists.user_lists import replace_lists
 from recsys.errors import Unavailable
 from recsys.log import get_logger
 
@@ -118,7 +119,7 @@ def move_lists(session: Session, staged: int, generation: Generation) -> list[in
     moved: list[int] = []
     for lists in _staged(connection, staged):
         of_generation = {user: relabelled(packed, generation.id) for user, packed in lists.items()}
-        moved += sorted(generations.replace_lists(session, generation.id, of_generation))
+        moved += sorted(replace_lists(session, generation.id, of_generation))
     session.execute(_DROP, {"id": staged})
     return moved
 

@@ -1,23 +1,21 @@
 """Generations of stored lists in PostgreSQL: which one is shown, which one came before, and how they change.
 
 Two complete generations are kept, `live` and `former`: going back is one change of status. Each list lies
-packed in `stored_lists`; `product_recommendations` holds the rows of the live generation (see `rows`).
+packed in `stored_lists` (see `user_lists`); `product_recommendations` holds the rows of the live generation
+(see `rows`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import psycopg
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.domains.recommendations.stored_lists import locks
-from recsys.domains.recommendations.stored_lists.codec import StoredList, unpack
 from recsys.errors import Conflict
 
 __all__ = [
@@ -31,14 +29,9 @@ __all__ = [
     "go_live",
     "goes",
     "live",
-    "read_list",
-    "read_lists",
-    "replace_lists",
     "restore",
     "start",
-    "store_lists",
     "sweep",
-    "with_lists",
 ]
 
 
@@ -91,38 +84,6 @@ class Restored:
     now: int | None
 
 
-# held until the commit: who shows the generation, or gives it up, waits for lists that are being stored
-_OPEN = """
-    SELECT FROM recommendations_db.recommendation_generations WHERE id = %s AND status = 'writing' FOR SHARE
-"""
-# a user deleted meanwhile would break the foreign key; the lock keeps the others until the commit.
-# Who refused personalisation meanwhile gets no list. A list that is there already stays (an update that
-# changes nothing returns it): its writer was slow or lost, and its work was given to another one.
-_STORE = """
-    INSERT INTO recommendations_db.stored_lists (generation_id, user_id, list)
-    SELECT %s, u.id, given.list FROM unnest(%s::integer[], %s::bytea[]) AS given(user_id, list)
-    JOIN users_db.users u ON u.id = given.user_id
-    WHERE NOT EXISTS (
-        SELECT FROM users_db.consents c WHERE c.owner = 'user:' || u.id AND NOT c.personalisation
-    )
-    ORDER BY u.id FOR KEY SHARE OF u
-    ON CONFLICT (generation_id, user_id) DO UPDATE SET list = stored_lists.list
-    RETURNING user_id, CASE WHEN xmax <> 0 THEN list END
-"""
-_REPLACE = text(
-    """
-    INSERT INTO recommendations_db.stored_lists (generation_id, user_id, list)
-    SELECT :generation, id, given.list
-    FROM unnest(CAST(:users AS integer[]), CAST(:lists AS bytea[])) AS given (id, list)
-    JOIN users_db.users AS u USING (id)
-    WHERE u.is_active AND NOT EXISTS (
-        SELECT FROM users_db.consents c WHERE c.owner = 'user:' || u.id AND NOT c.personalisation
-    )
-    ORDER BY id FOR KEY SHARE OF u
-    ON CONFLICT (generation_id, user_id) DO UPDATE SET list = excluded.list
-    RETURNING user_id
-    """
-)
 OF_STATUS = """
     SELECT id, model_name, model_version, users, rows, started_at, live_at, expires_at, rows_written,
         read_up_to, changed_at
@@ -167,20 +128,6 @@ _SWEEP_SHARED = text(
     WHERE g.id = s.generation_id AND g.status IN ('retired', 'failed')
     """
 )
-_LIVE_LISTS = """
-    FROM recommendations_db.recommendation_generations g
-    JOIN recommendations_db.stored_lists s ON s.generation_id = g.id AND s.user_id = ANY(:user_ids)
-    WHERE g.status = 'live' AND (g.expires_at IS NULL OR g.expires_at > :now)
-"""
-_LISTS, _LISTED = text("SELECT s.user_id, s.list" + _LIVE_LISTS), text("SELECT s.user_id" + _LIVE_LISTS)
-_ARM_LIST = text(
-    """
-    SELECT s.list FROM recommendations_db.stored_lists s
-    JOIN recommendations_db.recommendation_generations g ON g.id = s.generation_id
-    WHERE g.id = :generation AND g.status = 'arm' AND (g.expires_at IS NULL OR g.expires_at > :now)
-      AND s.user_id = :user
-    """
-)
 
 
 def generation_of(row: Row[Any]) -> Generation:
@@ -210,26 +157,6 @@ def former(session: Session) -> Generation | None:
     return _with_status(session, "former")
 
 
-def read_list(session: Session, user_id: int, generation: int | None = None) -> StoredList | None:
-    """A user's list, live or of an arm; None if missing or expired. Raises Invalid for another format."""
-    if generation is None:
-        return read_lists(session, [user_id]).get(user_id)
-    given = {"user": user_id, "generation": generation, "now": clock.now()}
-    packed = session.scalars(_ARM_LIST, given).one_or_none()
-    return None if packed is None else unpack(packed)
-
-
-def read_lists(session: Session, user_ids: Sequence[int]) -> dict[int, StoredList]:
-    """Live lists of those of `user_ids` with one; none once expired. Raises Invalid for another format."""
-    found = session.execute(_LISTS, {"user_ids": list(user_ids), "now": clock.now()})
-    return {row.user_id: unpack(row.list) for row in found}
-
-
-def with_lists(session: Session, user_ids: Sequence[int]) -> set[int]:
-    """Those of `user_ids` who have a list that `read_lists` reads."""
-    return set(session.scalars(_LISTED, {"user_ids": list(user_ids), "now": clock.now()}))
-
-
 def start(
     session: Session, model: str, version: str, *, read_up_to: str | None = None
 ) -> tuple[int, list[int]]:
@@ -245,30 +172,6 @@ def start(
     failed = list(session.scalars(_FAIL, {"id": None}))
     values = {"name": model, "version": version, "now": clock.now(), "read_up_to": read_up_to}
     return int(session.execute(_START, values).scalar_one()), failed
-
-
-def store_lists(
-    connection: psycopg.Connection[Any], generation: int, packed: Mapping[int, bytes]
-) -> dict[int, bytes]:
-    """Add the packed lists of some users to a generation that is being written; return what is stored.
-
-    Each user gets one list, the first that is stored: where another process was faster, it is that one's.
-    Users who were deleted, or refused personalisation, since their lists were made get none. Raises Conflict
-    when the generation is not being written any more.
-    """
-    if connection.execute(_OPEN, [generation]).rowcount != 1:
-        raise Conflict(f"generation {generation} is not being written any more: these lists come too late")
-    stored = connection.execute(_STORE, [generation, list(packed), list(packed.values())])
-    return {user: packed[user] if former is None else bytes(former) for user, former in stored}
-
-
-def replace_lists(session: Session, generation: int, packed: Mapping[int, bytes]) -> set[int]:
-    """Put these packed lists in the place of those that the generation has; return whose are stored.
-
-    Users who were deleted, closed their account, or refuse personalisation get none.
-    """
-    given = {"generation": generation, "users": list(packed), "lists": list(packed.values())}
-    return set(session.scalars(_REPLACE, given))
 
 
 def give_up(session: Session, generation: int) -> None:
