@@ -33,7 +33,15 @@ INTERLEAVED = "interleaved"
 
 @dataclass(frozen=True)
 class Running:
-    """A test that runs, as servers see it. control : the model that served when it began."""
+    """A test that runs, as servers see it.
+
+    Attributes
+    ----------
+    control
+        The model that served when it began.
+    salt
+        What visitors are hashed with, of this test alone.
+    """
 
     id: int
     name: str
@@ -43,12 +51,17 @@ class Running:
 
 
 def unit_of(user: int | None, session: str | None, *, by_session: bool = False) -> str | None:
-    """Who is assigned: the user, else the guest's session; None for anybody.
+    """Who is assigned to an arm.
 
     Parameters
     ----------
     by_session
         The session first, so that a log-in changes no arm.
+
+    Returns
+    -------
+    str or None
+        The user, else the guest's session, such as `user:7`; None for anybody.
     """
     if session is not None and (by_session or user is None):
         return f"session:{session}"
@@ -56,7 +69,15 @@ def unit_of(user: int | None, session: str | None, *, by_session: bool = False) 
 
 
 def draw(salt: str, unit: str) -> float:
-    """A number from 0 to 1 that looks drawn evenly and is always the same: BLAKE2b of salt and unit."""
+    """A number from 0 to 1 that looks drawn evenly and is always the same: BLAKE2b of salt and unit.
+
+    Parameters
+    ----------
+    salt
+        Of the test.
+    unit
+        The visitor, as `unit_of` names them.
+    """
     text = f"{salt}\0{unit}".encode(errors="backslashreplace")
     digest = hashlib.blake2b(text, digest_size=8).digest()
     return int.from_bytes(digest) / 2**64

@@ -91,7 +91,13 @@ def listed(session: Session) -> Sequence[AbTest]:
 
 
 def get(session: Session, name: str) -> AbTest:
-    """The test of that name. Raises NotFound, naming those there are."""
+    """The test of that name.
+
+    Raises
+    ------
+    NotFound
+        There is none; the message names those there are.
+    """
     row = session.scalars(select(AbTest).where(AbTest.name == name)).one_or_none()
     if row is None:
         names = [one.name for one in listed(session)[:20]]
@@ -106,6 +112,13 @@ def start(
     """Start an experiment: from now on each visitor's lists are those of an arm.
 
     Others may run beside it on other placements.
+
+    Parameters
+    ----------
+    salt
+        What visitors are hashed with; that of no other test.
+    actor, reason
+        Who starts it and why, recorded with the test.
 
     Raises
     ------
@@ -163,6 +176,8 @@ def stop(session: Session, name: str, *, actor: str, conclusion: str, winner: st
 
     Parameters
     ----------
+    actor, conclusion
+        Who ends it and why, recorded with the test.
     winner
         The arm that is kept, recorded with the test.
 
@@ -188,7 +203,13 @@ def stop(session: Session, name: str, *, actor: str, conclusion: str, winner: st
 
 
 def note_winner(session: Session, name: str, winner: str) -> AbTest:
-    """Record which arm of a test is kept. Raises NotFound for an unknown test or arm."""
+    """Record which arm of a test is kept.
+
+    Raises
+    ------
+    NotFound
+        There is no such test or arm.
+    """
     row = get(session, name)
     design = design_of(row)
     if design.arm(winner) is None:
@@ -199,7 +220,18 @@ def note_winner(session: Session, name: str, winner: str) -> AbTest:
 
 
 def end(session: Session, *, actor: str, conclusion: str) -> list[str]:
-    """End all tests that run, in the transaction that changes the model; their names."""
+    """End all tests that run, in the transaction that changes the model.
+
+    Parameters
+    ----------
+    actor, conclusion
+        Who ends them and why, recorded with each test.
+
+    Returns
+    -------
+    list of str
+        Their names.
+    """
     rows = _running_rows(session)
     for row in rows:
         _end(session, row, actor, conclusion)
@@ -207,9 +239,14 @@ def end(session: Session, *, actor: str, conclusion: str) -> list[str]:
 
 
 def answered(session: Session, test: AbTest) -> dict[str, ArmCount]:
-    """Of each arm, by its name, how many lists were answered to how many users and guests.
+    """How many lists of each arm were answered to how many users and guests.
 
     Both arms of an interleaved experiment have the same ones.
+
+    Returns
+    -------
+    dict of str to ArmCount
+        By the name of the arm.
     """
     found = {}
     design = design_of(test)
@@ -243,8 +280,12 @@ def check_promotion(session: Session, name: str, *, ends: bool, actor: str) -> N
 
     Parameters
     ----------
+    name
+        The model that begins to serve.
     ends
         End them, in the caller's transaction.
+    actor
+        Who promotes it, recorded with tests that end.
 
     Raises
     ------
@@ -264,7 +305,18 @@ def check_promotion(session: Session, name: str, *, ends: bool, actor: str) -> N
 
 
 def variant_of(session: Session, arm: str | None) -> Variant:
-    """What the arm of a logged list changes, by its label; of interleaved and other lists nothing."""
+    """What the arm of a logged list changes.
+
+    Parameters
+    ----------
+    arm
+        The label of the list; None: it is of no arm.
+
+    Returns
+    -------
+    Variant
+        The arm's; of interleaved and other lists one without changes.
+    """
     name, _, of_arm = (arm or "").partition(":")
     row = session.scalars(select(AbTest).where(AbTest.name == name)).one_or_none()
     found = None if row is None else design_of(row).arm(of_arm)
@@ -281,7 +333,13 @@ def compared_rule_sets(session: Session) -> dict[str, list[str]]:
 
 
 def _check_placements(session: Session, design: ExperimentDesign) -> None:
-    """Raise Conflict where a running experiment has one of the placements, naming those that are free."""
+    """Check that no running experiment has one of the placements.
+
+    Raises
+    ------
+    Conflict
+        One does; the message names the placements that are free.
+    """
     tests = running(session)
     for other in tests:
         shared = [name for name in design.tested_placements if other.design.concerns(name)]
@@ -295,7 +353,13 @@ def _check_placements(session: Session, design: ExperimentDesign) -> None:
 
 
 def _check_rule_sets(session: Session, design: ExperimentDesign) -> None:
-    """Raise Invalid for a set without an enabled rule; its rules stay as they are until the commit."""
+    """Check that each set has an enabled rule; the rules stay as they are until the commit.
+
+    Raises
+    ------
+    Invalid
+        A set has none.
+    """
     for name in design.rule_sets:
         of_set = select(BusinessRule.id).where(BusinessRule.rule_set == name, BusinessRule.enabled)
         if not session.scalars(of_set.with_for_update()).all():
@@ -354,7 +418,7 @@ def _end(session: Session, row: AbTest, actor: str, conclusion: str) -> None:
 
 
 def _note(session: Session, row: AbTest, action: str, actor: str, reason: str) -> None:
-    """In the same history as promotions, which `recsys train history` shows."""
+    """Record a change of a test in the same history as promotions, which `recsys train history` shows."""
     design = design_of(row)
     session.add(
         ModelPromotion(

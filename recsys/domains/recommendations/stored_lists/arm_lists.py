@@ -46,13 +46,32 @@ def arm_lists(session: Session) -> dict[str, Generation]:
 
 
 def give_to_arm(session: Session, generation: int, *, users: int, expires_at: datetime) -> None:
-    """Let an arm be served from a finished generation, once the transaction commits."""
+    """Let an arm be served from a finished generation, once the transaction commits.
+
+    Parameters
+    ----------
+    users
+        How many users have lists.
+    expires_at
+        Until when the lists are valid.
+    """
     given = {"id": generation, "users": users, "expires": expires_at, "now": clock.now()}
     session.execute(_GIVE, given)
 
 
 def retire_arm_lists(session: Session, *, but: Collection[int] = ()) -> list[int]:
-    """Drop the lists of arms, except those of the generations `but`; which generations they were."""
+    """Drop the lists of arms.
+
+    Parameters
+    ----------
+    but
+        Generations whose lists stay.
+
+    Returns
+    -------
+    list of int
+        The generations whose lists are dropped.
+    """
     retired = list(session.scalars(_RETIRE_ARMS, {"but": sorted(but)}))
     if retired:
         sweep(session)
@@ -60,7 +79,13 @@ def retire_arm_lists(session: Session, *, but: Collection[int] = ()) -> list[int
 
 
 def drop_arm_lists(session: Session, users: Sequence[int]) -> list[int]:
-    """Drop the lists of these users that arms have; the generations of arms, whose keys are dropped then."""
+    """Drop the lists that arms have for some users.
+
+    Returns
+    -------
+    list of int
+        The generations of arms; the keys of these users in Redis are dropped then.
+    """
     arms = [each.id for each in arm_lists(session).values()]
     if arms:
         session.execute(_DROP, {"users": list(users)})

@@ -160,7 +160,7 @@ def former(session: Session) -> Generation | None:
 def start(
     session: Session, model: str, version: str, *, read_up_to: str | None = None
 ) -> tuple[int, list[int]]:
-    """Begin a new generation that nobody sees yet: its id, and those that crashed runs left half-way.
+    """Begin a new generation that nobody sees yet.
 
     Call it under `locks.only_one_scoring`.
 
@@ -168,6 +168,13 @@ def start(
     ----------
     read_up_to
         The state of the database that all its lists will consider, at least.
+
+    Returns
+    -------
+    generation : int
+        Its id.
+    failed : list of int
+        The generations that crashed runs left half-way, which are marked as failed.
     """
     failed = list(session.scalars(_FAIL, {"id": None}))
     values = {"name": model, "version": version, "now": clock.now(), "read_up_to": read_up_to}
@@ -198,8 +205,22 @@ def go_live(
 ) -> None:
     """Show a finished generation, once the transaction commits; `goes` tells which one is no longer kept.
 
-    Raises Conflict when, since it was begun, its model was withdrawn or other lists were put up: what was
-    written for it must then be rolled back.
+    Parameters
+    ----------
+    model
+        The name of its model.
+    before
+        The generation that was live when it was begun; None: none was.
+    users, rows
+        How many users have lists, and how many rows of `product_recommendations` these are.
+    expires_at
+        Until when its lists are valid.
+
+    Raises
+    ------
+    Conflict
+        Since it was begun, its model was withdrawn or other lists were put up: what was written for it must
+        then be rolled back.
     """
     shown = check_serving(session, model, before)
     gone = goes(shown, former(session), model)
@@ -212,9 +233,24 @@ def go_live(
 
 
 def check_serving(session: Session, model: str, before: int | None) -> Generation | None:
-    """Return the live generation, which is `before` as long as the transaction lasts, as `model` serves.
+    """Check that a model serves and that the live lists are still the same, until the transaction ends.
 
-    Raises Conflict when the model was withdrawn or other lists were put up.
+    Parameters
+    ----------
+    model
+        The name of the model.
+    before
+        The generation that was live; None: none was.
+
+    Returns
+    -------
+    Generation or None
+        The live generation, which is `before`.
+
+    Raises
+    ------
+    Conflict
+        The model was withdrawn, or other lists were put up.
     """
     locks.only_one_promotion(session)
     serving = session.scalars(
@@ -230,9 +266,21 @@ def check_serving(session: Session, model: str, before: int | None) -> Generatio
 
 
 def goes(shown: Generation | None, kept: Generation | None, model: str) -> int | None:
-    """Which of the two stored generations is deleted when new lists of `model` go live; None: neither.
+    """Which of the two stored generations is deleted when new lists go live.
 
     Nightly lists of a model must not push out those of the model before it, which a rollback restores.
+
+    Parameters
+    ----------
+    shown, kept
+        The live and the former generation.
+    model
+        The name of the model of the new lists.
+
+    Returns
+    -------
+    int or None
+        The id of the deleted one; None: neither is deleted.
     """
     if shown is None or kept is None:
         return None
@@ -242,10 +290,17 @@ def goes(shown: Generation | None, kept: Generation | None, model: str) -> int |
 
 
 def restore(session: Session, model: str, *, withdraw: bool = True) -> Restored:
-    """Show the lists of `model`, if they are shown or kept: one change that readers see whole.
+    """Show the lists of a model, if they are shown or kept: one change that readers see whole.
 
-    Where it has none, those that are shown go (`withdraw`), or stay. Call it in the transaction that makes
-    the model active; Redis' pointer and `product_recommendations` follow after the commit.
+    Call it in the transaction that makes the model active; Redis' pointer and `product_recommendations`
+    follow after the commit.
+
+    Parameters
+    ----------
+    model
+        The name of the model.
+    withdraw
+        Whether the lists that are shown go where the model has none, or stay.
     """
     locks.only_one_promotion(session)
     shown, kept = live(session), former(session)

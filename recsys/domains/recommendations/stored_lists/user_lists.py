@@ -64,7 +64,23 @@ _ARM_LIST = text(
 
 
 def read_list(session: Session, user_id: int, generation: int | None = None) -> StoredList | None:
-    """A user's list, live or of an arm; None if missing or expired. Raises Invalid for another format."""
+    """A user's list, of the live generation or of an arm's.
+
+    Parameters
+    ----------
+    generation
+        That of an arm; None: the live one.
+
+    Returns
+    -------
+    StoredList or None
+        None if the user has none, or it has expired.
+
+    Raises
+    ------
+    Invalid
+        The list is of another format, or damaged.
+    """
     if generation is None:
         return read_lists(session, [user_id]).get(user_id)
     given = {"user": user_id, "generation": generation, "now": clock.now()}
@@ -73,7 +89,18 @@ def read_list(session: Session, user_id: int, generation: int | None = None) -> 
 
 
 def read_lists(session: Session, user_ids: Sequence[int]) -> dict[int, StoredList]:
-    """Live lists of those of `user_ids` with one; none once expired. Raises Invalid for another format."""
+    """The live lists of users.
+
+    Returns
+    -------
+    dict of int to StoredList
+        By user, of those who have one; none once they have expired.
+
+    Raises
+    ------
+    Invalid
+        A list is of another format, or damaged.
+    """
     found = session.execute(_LISTS, {"user_ids": list(user_ids), "now": clock.now()})
     return {row.user_id: unpack(row.list) for row in found}
 
@@ -86,11 +113,25 @@ def with_lists(session: Session, user_ids: Sequence[int]) -> set[int]:
 def store_lists(
     connection: psycopg.Connection[Any], generation: int, packed: Mapping[int, bytes]
 ) -> dict[int, bytes]:
-    """Add the packed lists of some users to a generation that is being written; return what is stored.
+    """Add the packed lists of some users to a generation that is being written.
 
-    Each user gets one list, the first that is stored: where another process was faster, it is that one's.
-    Users who were deleted, or refused personalisation, since their lists were made get none. Raises Conflict
-    when the generation is not being written any more.
+    Each user gets one list, the first that is stored. Users who were deleted, or refused personalisation,
+    since their lists were made get none.
+
+    Parameters
+    ----------
+    packed
+        The lists by user, as `codec.pack` gives them.
+
+    Returns
+    -------
+    dict of int to bytes
+        What is stored, by user; where another process was faster, its list.
+
+    Raises
+    ------
+    Conflict
+        The generation is not being written any more.
     """
     if connection.execute(_OPEN, [generation]).rowcount != 1:
         raise Conflict(f"generation {generation} is not being written any more: these lists come too late")
@@ -99,9 +140,19 @@ def store_lists(
 
 
 def replace_lists(session: Session, generation: int, packed: Mapping[int, bytes]) -> set[int]:
-    """Put these packed lists in the place of those that the generation has; return whose are stored.
+    """Put packed lists in the place of those that the generation has.
 
     Users who were deleted, closed their account, or refuse personalisation get none.
+
+    Parameters
+    ----------
+    packed
+        The lists by user, as `codec.pack` gives them.
+
+    Returns
+    -------
+    set of int
+        The users whose lists are stored.
     """
     given = {"generation": generation, "users": list(packed), "lists": list(packed.values())}
     return set(session.scalars(_REPLACE, given))
