@@ -60,7 +60,7 @@ export interface AdjustIn {
   notes?: string | null;
 }
 
-/** Lists of one arm; fallbacks : by another model than the arm's. late : that missed the deadline. */
+/** Lists of one arm; `fallbacks` are by another model than the arm's, `late` missed the deadline. */
 export interface ArmCountOut {
   arm: ArmDesign;
   lists: number;
@@ -334,7 +334,7 @@ export interface ErasureReceipt {
   signature?: string;
 }
 
-/** Everything that is decided before an experiment starts. kind : `arms`, where each visitor has the lists of one arm; or `interleaved`, where each list has products of both of two arms, which are compared by what visitors choose from it. arms : two to eight; the first is the control. shares : their sum is 1; a half each where interleaved. unit : who stays in one arm: a user on all devices (a guest by session until the log-in), or a session, before and after its log-in. placements : where the arms differ; none: those that a variant concerns. days : planned duration. outcome_days : of a visitor's time since the first list, what counts. planned_units : users or sessions that the plan expects; intervals are narrowest there. limits : of late, slow and failed lists in the last hour. credit, traffic : of interleaved lists, what a success counts, and the share of the visitors who get them. */
+/** Everything that is decided before an experiment starts. `kind` is `arms`, where each visitor has the lists of one arm, or `interleaved`, where each list has products of both of two arms, which are compared by what visitors choose from it. There are two to eight `arms`, of which the first is the control; their shares add up to 1, and are a half each where interleaved. `unit` says who stays in one arm: a user on all devices (a guest by session until the log-in), or a session, before and after its log-in. `placements` are where the arms differ; without any, these are the placements that a variant concerns. `days` is the planned duration. Of a visitor, the `outcome_days` since the first list count. `planned_units` is the number of users or sessions that the plan expects; intervals are narrowest there. `limits` are for late, slow and failed lists in the last hour. Of interleaved lists, `credit` says what a success counts, and `traffic` is the share of the visitors who get them. */
 export interface ExperimentDesign {
   kind?: "arms" | "interleaved";
   arms: Array<ArmDesign>;
@@ -561,7 +561,7 @@ export interface KeptArmIn {
   arm: string;
 }
 
-/** An experiment that ended; serving : the model that serves everybody now. */
+/** An experiment that ended; `serving` is the model that serves everybody now. */
 export interface KeptOut {
   name: string;
   state: string;
@@ -668,7 +668,7 @@ export interface MeOut {
   following: number;
 }
 
-/** One arm. variant : what it changes, in words. counted : users whose outcome is final; waiting : others. observed_share : of all users; None without any. fallback_share : of its lists, those by another model. */
+/** One arm of an experiment so far. `variant` says in words what it changes. The outcome of `counted` users is final, that of `waiting` users is not. `observed_share` is its share of all users, null without any; `fallback_share` is the share of its lists that another model made. */
 export interface MeasuredArm {
   name: string;
   variant: string;
@@ -679,7 +679,7 @@ export interface MeasuredArm {
   fallback_share: number;
 }
 
-/** An arm less the control in one metric, with an interval that holds at all looks together. Of interleaved lists control and treatment are the mean credit of the arm, relative their difference as a part of both. metric : such as bought. variance_removed : share of the variance that the users' past explained. */
+/** An arm less the control in one metric, with an interval that holds at all looks together. `metric` is its name, such as `bought`. Of interleaved lists, `control` and `treatment` are the mean credit of the arm, and `relative` is their difference as a part of both. `variance_removed` is the share of the variance that the users' past explained. */
 export interface MeasuredDifference {
   metric: string;
   arm: string;
@@ -693,7 +693,7 @@ export interface MeasuredDifference {
   variance_removed: number;
 }
 
-/** An experiment so far. kind : arms or interleaved; the visitors of both arms are then the same, and the observed shares are those of the teams that were first. outcome : invalid, harmful, too_early, undecided, treatment, control or no_difference; reason : in a sentence; winner : the arm to keep. mismatch : whether the arms' users differ from the shares by more than chance allows (sample ratio mismatch); mismatch_p_value : valid at every look. differences : the metric that decides first. */
+/** An experiment so far. `kind` is `arms` or `interleaved`; the visitors of both arms are the same where interleaved, and the observed shares are those of the teams that were first. `outcome` is `invalid`, `harmful`, `too_early`, `undecided`, `treatment`, `control` or `no_difference`; `reason` says it in a sentence, and `winner` is the arm to keep. `mismatch` says whether the arms' users differ from the shares by more than chance allows (sample ratio mismatch); `mismatch_p_value` is valid at every look. The first of `differences` are those of the metric that decides. */
 export interface MeasuredTest {
   name: string;
   kind?: string;
@@ -1178,7 +1178,7 @@ export interface PlacedProductOut {
 /** The kinds of lists; `serving.ranking.strategies` has the strategy of each. */
 export type Placement = "for_you" | "similar" | "bought_together" | "buy_again" | "popular" | "trending" | "new_arrivals" | "because_you_viewed";
 
-/** What an experiment of these terms needs. kind : of the experiment. effect_percent : of arms, the difference to find in percent of the baseline; of interleaved lists, by how many percent more of those who choose are for the better arm. baseline : mean of the outcome now; None where it was not measured and not given. needed : users of all arms together. expected : users in the planned days, by the last 28; None without a measurement. days_needed : by the same. explanation : why `needed` is None, else empty. */
+/** What an experiment of these terms needs. Of arms, `effect_percent` is the difference to find in percent of the baseline; of interleaved lists, by how many percent more of those who choose are for the better arm. `baseline` is the mean of the outcome now, null where it was not measured and not given. `needed` is the number of users of all arms together; where it is null, `explanation` says why, and is empty otherwise. `expected` is the number of users in the planned days, by the last 28 days, and `days_needed` is the number of days for `needed` users, by the same; both are null without a measurement. */
 export interface PlannedSample {
   kind?: "arms" | "interleaved";
   metric: "clicked" | "carted" | "bought" | "revenue" | "spent";

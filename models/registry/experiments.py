@@ -29,11 +29,12 @@ _MEASURED_DAYS = 28
 class PlannedSample(BaseModel):
     """What an experiment of these terms needs.
 
-    kind : of the experiment. effect_percent : of arms, the difference to find in percent of the baseline; of
-        interleaved lists, by how many percent more of those who choose are for the better arm.
-    baseline : mean of the outcome now; None where it was not measured and not given.
-    needed : users of all arms together. expected : users in the planned days, by the last 28; None without
-        a measurement. days_needed : by the same. explanation : why `needed` is None, else empty.
+    Of arms, `effect_percent` is the difference to find in percent of the baseline; of interleaved lists, by
+    how many percent more of those who choose are for the better arm. `baseline` is the mean of the outcome
+    now, null where it was not measured and not given. `needed` is the number of users of all arms together;
+    where it is null, `explanation` says why, and is empty otherwise. `expected` is the number of users in the
+    planned days, by the last 28 days, and `days_needed` is the number of days for `needed` users, by the
+    same; both are null without a measurement.
     """
 
     kind: ExperimentKind = "arms"

@@ -44,11 +44,20 @@ class MeasuredRate(BaseModel):
 class MeasuredGroup(BaseModel):
     """What followed the impressions of one placement, or of all.
 
-    impressions : products displayed. users : to so many different ones.
-    clicked, bought : share of impressions; None without impressions.
-    user_shares : share of the users who clicked, carted or bought at least one, by that word.
-    revenue_low, revenue_high : 95% interval of the revenue; None in measurements of older versions.
-    revenue_per_1000 : of a thousand impressions.
+    Attributes
+    ----------
+    impressions
+        Products displayed.
+    users
+        To so many different ones.
+    clicked, bought
+        Share of impressions; None without impressions.
+    user_shares
+        Share of the users who clicked, carted or bought at least one, by that word.
+    revenue_low, revenue_high
+        95% interval of the revenue; None in measurements of older versions.
+    revenue_per_1000
+        Of a thousand impressions.
     """
 
     name: str
@@ -83,9 +92,9 @@ class MeasuredSpan(BaseModel):
 class MeasuredDifference(BaseModel):
     """An arm less the control in one metric, with an interval that holds at all looks together.
 
-    Of interleaved lists control and treatment are the mean credit of the arm, relative their difference as a
-    part of both.
-    metric : such as bought. variance_removed : share of the variance that the users' past explained.
+    `metric` is its name, such as `bought`. Of interleaved lists, `control` and `treatment` are the mean
+    credit of the arm, and `relative` is their difference as a part of both. `variance_removed` is the share
+    of the variance that the users' past explained.
     """
 
     metric: str
@@ -101,9 +110,11 @@ class MeasuredDifference(BaseModel):
 
 
 class MeasuredArm(BaseModel):
-    """One arm. variant : what it changes, in words. counted : users whose outcome is final; waiting : others.
+    """One arm of an experiment so far.
 
-    observed_share : of all users; None without any. fallback_share : of its lists, those by another model.
+    `variant` says in words what it changes. The outcome of `counted` users is final, that of `waiting` users
+    is not. `observed_share` is its share of all users, null without any; `fallback_share` is the share of its
+    lists that another model made.
     """
 
     name: str
@@ -118,13 +129,12 @@ class MeasuredArm(BaseModel):
 class MeasuredTest(BaseModel):
     """An experiment so far.
 
-    kind : arms or interleaved; the visitors of both arms are then the same, and the observed shares are those
-        of the teams that were first.
-    outcome : invalid, harmful, too_early, undecided, treatment, control or no_difference; reason : in a
-        sentence; winner : the arm to keep.
-    mismatch : whether the arms' users differ from the shares by more than chance allows (sample ratio
-        mismatch); mismatch_p_value : valid at every look.
-    differences : the metric that decides first.
+    `kind` is `arms` or `interleaved`; the visitors of both arms are the same where interleaved, and the
+    observed shares are those of the teams that were first. `outcome` is `invalid`, `harmful`, `too_early`,
+    `undecided`, `treatment`, `control` or `no_difference`; `reason` says it in a sentence, and `winner` is
+    the arm to keep. `mismatch` says whether the arms' users differ from the shares by more than chance allows
+    (sample ratio mismatch); `mismatch_p_value` is valid at every look. The first of `differences` are those
+    of the metric that decides.
     """
 
     name: str

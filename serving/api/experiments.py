@@ -49,7 +49,7 @@ class KeptArmIn(ConclusionIn):
 
 
 class ArmCountOut(BaseModel):
-    """Lists of one arm; fallbacks : by another model than the arm's. late : that missed the deadline."""
+    """Lists of one arm; `fallbacks` are by another model than the arm's, `late` missed the deadline."""
 
     arm: ArmDesign
     lists: int
@@ -90,7 +90,7 @@ class ExperimentDetailOut(StartedExperimentOut):
 
 
 class KeptOut(ExperimentOut):
-    """An experiment that ended; serving : the model that serves everybody now."""
+    """An experiment that ended; `serving` is the model that serves everybody now."""
 
     serving: str
 

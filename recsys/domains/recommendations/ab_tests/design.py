@@ -140,16 +140,17 @@ class ServiceLimits(_Frozen):
 class ExperimentDesign(_Frozen):
     """Everything that is decided before an experiment starts.
 
-    kind : `arms`, where each visitor has the lists of one arm; or `interleaved`, where each list has
-        products of both of two arms, which are compared by what visitors choose from it.
-    arms : two to eight; the first is the control. shares : their sum is 1; a half each where interleaved.
-    unit : who stays in one arm: a user on all devices (a guest by session until the log-in), or a session,
-        before and after its log-in.
-    placements : where the arms differ; none: those that a variant concerns.
-    days : planned duration. outcome_days : of a visitor's time since the first list, what counts.
-    planned_units : users or sessions that the plan expects; intervals are narrowest there.
-    limits : of late, slow and failed lists in the last hour.
-    credit, traffic : of interleaved lists, what a success counts, and the share of the visitors who get them.
+    `kind` is `arms`, where each visitor has the lists of one arm, or `interleaved`, where each list has
+    products of both of two arms, which are compared by what visitors choose from it. There are two to eight
+    `arms`, of which the first is the control; their shares add up to 1, and are a half each where
+    interleaved. `unit` says who stays in one arm: a user on all devices (a guest by session until the
+    log-in), or a session, before and after its log-in. `placements` are where the arms differ; without any,
+    these are the placements that a variant concerns.
+
+    `days` is the planned duration. Of a visitor, the `outcome_days` since the first list count.
+    `planned_units` is the number of users or sessions that the plan expects; intervals are narrowest there.
+    `limits` are for late, slow and failed lists in the last hour. Of interleaved lists, `credit` says what a
+    success counts, and `traffic` is the share of the visitors who get them.
     """
 
     kind: ExperimentKind = "arms"
