@@ -20,7 +20,15 @@ class SnapshotFault(Exception):
 
 @dataclass(frozen=True)
 class FeaturesSnapshot:
-    """moment : interactions up to it are in the snapshot. until : the end that was asked for, if any."""
+    """A snapshot of features.
+
+    Attributes
+    ----------
+    moment
+        Interactions up to it are in the snapshot.
+    until
+        The end that was asked for, if any.
+    """
 
     folder: Path
     moment: datetime

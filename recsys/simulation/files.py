@@ -16,7 +16,15 @@ class ShopFiles:
     """`products.FORM`, and in the folders `users/` and `interactions/` one file for each block."""
 
     def __init__(self, folder: Path, form: str) -> None:
-        """form : one of FORMS."""
+        """Begin the files in a folder.
+
+        Parameters
+        ----------
+        folder
+            Exists, without the folders `users/` and `interactions/`.
+        form
+            One of FORMS.
+        """
         self._folder, self._form, self._blocks = folder, form, 0
         for name in ("users", "interactions"):
             (folder / name).mkdir()

@@ -71,9 +71,16 @@ class Event(BaseModel):
     one put such an entry aside as a dead letter, to be replayed once they are newer. Fields that a program
     does not know are ignored.
 
-    name : such as `order.paid`; begins with the family.
-    family : one of FAMILIES; events of a family share a stream.
-    ordered_by : the field whose value, with the family, makes the `aggregate`.
+    Attributes
+    ----------
+    name
+        Such as `order.paid`; begins with the family.
+    version
+        Of the type: higher where older programs must not read its entries.
+    family
+        One of FAMILIES; events of a family share a stream.
+    ordered_by
+        The field whose value, with the family, makes the `aggregate`.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")

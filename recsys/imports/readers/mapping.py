@@ -41,9 +41,20 @@ KINDS = ("users", "products", "interactions")
 class Joined(BaseModel):
     """Several columns joined to one text, or one without a prefix; null where one of them is empty.
 
-    prefix, suffix : what is put around the text
-    matching : the part of the text that counts, a regular expression; null where nothing matches
-    during : the columns of a period (one with `FROM/UNTIL`, or one for each); null outside of it
+    Attributes
+    ----------
+    join
+        The columns.
+    separator
+        What is put between them.
+    without_prefix
+        The prefix that is taken away.
+    prefix, suffix
+        What is put around the text.
+    matching
+        The part of the text that counts, a regular expression; null where nothing matches.
+    during
+        The columns of a period (one with `FROM/UNTIL`, or one for each); null outside of it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -126,31 +137,55 @@ Columns = Annotated[list[str | Joined], BeforeValidator(_as_list), Field(min_len
 class ColumnMapping(BaseModel):
     """The mapping of one kind of file.
 
-    columns : field → a column, several columns (the first with a value counts), or columns to join;
-        `attributes.NAME` is an attribute of products
-    constants : field → a text for every row
-    types : value in the file → interaction type or `ignore`; `*` stands for every other value
-    values : field → value in the file → text of the field; `*` stands for every other value
-    fill_down : columns whose value is only in the first row of a group
-    group : the column, or the first of several, that says which rows belong together
-    from_head : fields whose value is that of the group's row without `variant_of`; not beside `fill_down`
-    children : the column in which products list their variants
-    parent : the column in which variants name the row of their product
-    beside : files in the same folder with further columns
-    pairs : a column of pairs `colour=red,size=M`, which are its columns `PAIRS.colour` and `PAIRS.size`
-    explode : the JSON array whose elements become rows; its columns are written `array.column`. An object
-        without elements is one row
-    header : the columns of files without a header line, which have as many columns and a number in the first
-    empty : texts that stand for nothing
-    required : columns; rows that lack one of them are skipped
-    absent : columns; rows that have one of them are skipped
-    decimal : the decimal mark; currency signs and the other mark between thousands are then left out
-    date_format : of `created_at`, as for strftime
-    tag_separator, category_separator : between tags, and between the levels of a category
-    categories_separator : the characters between several categories, of which the deepest counts, the first
-        of several such; a character behind a backslash is text
-    round_stock : whether parts of pieces are left out of `stock`, and less than nothing is nothing
-    own_names : whether a column with the name of a field is that field without being listed
+    Attributes
+    ----------
+    columns
+        Field → a column, several columns (the first with a value counts), or columns to join;
+        `attributes.NAME` is an attribute of products.
+    constants
+        Field → a text for every row.
+    types
+        Value in the file → interaction type or `ignore`; `*` stands for every other value.
+    values
+        Field → value in the file → text of the field; `*` stands for every other value.
+    fill_down
+        Columns whose value is only in the first row of a group.
+    group
+        The column, or the first of several, that says which rows belong together.
+    from_head
+        Fields whose value is that of the group's row without `variant_of`; not beside `fill_down`.
+    children
+        The column in which products list their variants.
+    parent
+        The column in which variants name the row of their product.
+    beside
+        Files in the same folder with further columns.
+    pairs
+        A column of pairs `colour=red,size=M`, which are its columns `PAIRS.colour` and `PAIRS.size`.
+    explode
+        The JSON array whose elements become rows; its columns are written `array.column`. An object without
+        elements is one row.
+    header
+        The columns of files without a header line, which have as many columns and a number in the first.
+    empty
+        Texts that stand for nothing.
+    required
+        Columns; rows that lack one of them are skipped.
+    absent
+        Columns; rows that have one of them are skipped.
+    decimal
+        The decimal mark; currency signs and the other mark between thousands are then left out.
+    date_format
+        Of `created_at`, as for strftime.
+    tag_separator, category_separator
+        Between tags, and between the levels of a category.
+    categories_separator
+        The characters between several categories, of which the deepest counts, the first of several such; a
+        character behind a backslash is text.
+    round_stock
+        Whether parts of pieces are left out of `stock`, and less than nothing is nothing.
+    own_names
+        Whether a column with the name of a field is that field without being listed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
