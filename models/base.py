@@ -190,7 +190,7 @@ class Recommender(FittedState):
         Parameters
         ----------
         users : int64, shape (n,)
-            User ids. One that was unknown at fit time gets an empty row; see `recommend_from`.
+            User ids. An id that was unknown at fit time gets an empty row; see `recommend_from`.
         k
             Length of a list, at least 1.
         exclude

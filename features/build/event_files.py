@@ -28,7 +28,13 @@ class EventFiles:
     """Columns that grow at their end, each in a file without a name, which goes with its last user."""
 
     def __init__(self, folder: Path | None) -> None:
-        """folder: of which file system the space is taken; None: where temporary files lie."""
+        """Begin without columns.
+
+        Parameters
+        ----------
+        folder
+            Of which file system the space is taken; None: where temporary files lie.
+        """
         self._folder = folder
         self._files: dict[str, tuple[IO[bytes], np.dtype[Any]]] = {}
 

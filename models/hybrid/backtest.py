@@ -146,7 +146,19 @@ def suited(
 
 @dataclass(frozen=True, eq=False)
 class _Observed:
-    """seen : examples of each question, per window. names : the members. days : length of a window."""
+    """What members answered in windows of the past.
+
+    Attributes
+    ----------
+    seen
+        Examples of each question, per window.
+    names
+        The members.
+    refused
+        Why others could not be fitted, by name.
+    days
+        Length of a window.
+    """
 
     seen: list[dict[Question, Examples]]
     names: list[str]

@@ -258,7 +258,15 @@ class _Columns:
 
     @classmethod
     def of(cls, pool: Rows, history: sparse.csr_matrix) -> _Columns:
-        """history : csr (n, items), what each user of the block had."""
+        """The columns for the users of a block.
+
+        Parameters
+        ----------
+        pool : int64, increasing
+            As of `Panel`.
+        history : csr, shape (n, items)
+            What each user of the block had.
+        """
         in_pool = np.zeros(history.shape[1], dtype=bool)
         in_pool[pool] = True
         among = in_pool.copy()
@@ -314,7 +322,17 @@ def _line(number: int, shape: tuple[int, int], what: str = "line") -> Float:
 def _with_scales(
     n: int, owner: Rows, item: Rows, raw: Float, tops: Sequence[Float], length: int
 ) -> CandidatePairs:
-    """tops : per model its best scores, float32 (n, length), -inf in empty places."""
+    """Pairs with the ranks and the scaled scores that their raw scores have in the models' lists.
+
+    Parameters
+    ----------
+    n
+        How many users there are.
+    owner, item, raw, length
+        As of `CandidatePairs`.
+    tops : sequence of float32, shape (n, length)
+        For each model its best scores, -inf in empty places.
+    """
     ranks = np.empty(raw.shape, dtype=np.float32)
     scale = np.zeros((n, len(tops), 2), dtype=np.float32)
     starts = np.arange(n, dtype=np.int64) * length

@@ -102,7 +102,15 @@ def _successes(dataset: Dataset) -> Mask:
 
 
 def _right(train: Dataset, pairs: Rows, question: Question) -> HeldOut:
-    """pairs : user row × items + item of what is held out."""
+    """The held out successes that answer a question, by user.
+
+    Parameters
+    ----------
+    train
+        What is left without them.
+    pairs : int64
+        User row × items + item of what is held out.
+    """
     wide = len(train.items)
     pairs = distinct(pairs)
     if question == "new":

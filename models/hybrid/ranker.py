@@ -55,7 +55,23 @@ class SecondStage:
         seed: int,
         k: int = 20,
     ) -> Self:
-        """features : float32 (c, f), NaN where unknown. relevant : bool (c,). owner : int64 (c,), rising."""
+        """Learn trees from the candidates of users.
+
+        Parameters
+        ----------
+        features : float32, shape (c, f)
+            NaN where unknown.
+        relevant : bool, shape (c,)
+            Whether the candidate was right.
+        owner : int64, shape (c,), rising
+            The user of each candidate.
+        names
+            Of the feature columns.
+        trees
+            How many.
+        k
+            Swaps that concern the first 2 × k places of a list count.
+        """
         import lightgbm
 
         parameters: dict[str, Any] = {

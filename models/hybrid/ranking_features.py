@@ -264,7 +264,15 @@ class _Liking:
 
     @classmethod
     def of(cls, habits: Habits, entry_owner: Rows, codes: Rows) -> Self:
-        """codes : int64 (items,), the group of each item, -1 for none."""
+        """Sum up the habits by group.
+
+        Parameters
+        ----------
+        entry_owner : int64
+            The row of each habit.
+        codes : int64, shape (items,)
+            The group of each item, -1 for none.
+        """
         group = codes[habits.item]
         inside = group >= 0
         width = int(codes.max(initial=-1)) + 1

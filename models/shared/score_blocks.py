@@ -47,7 +47,12 @@ class ScoreBlock(Protocol):
 
 
 class DenseScores:
-    """scores : float32 (n, items)."""
+    """A score of every item for each user.
+
+    Attributes
+    ----------
+    scores : float32, shape (n, items)
+    """
 
     def __init__(self, scores: Float) -> None:
         self.scores = scores
@@ -98,7 +103,13 @@ class NarrowScores:
 
 
 class SparseScores:
-    """scores : csr float32 (n, items), each column of a row once; no entry means that nothing is known."""
+    """Scores of a few items for each user; no entry means that nothing is known.
+
+    Attributes
+    ----------
+    scores : csr float32, shape (n, items)
+        Each column of a row once.
+    """
 
     def __init__(self, scores: sparse.csr_matrix) -> None:
         self.scores = scores
@@ -122,7 +133,14 @@ class SparseScores:
 
 
 class SharedScores:
-    """scores : float32 (items,), of every one of n users."""
+    """The same scores for every one of n users.
+
+    Attributes
+    ----------
+    scores : float32, shape (items,)
+    n
+        How many users.
+    """
 
     def __init__(self, scores: Float, n: int) -> None:
         self.scores, self.n = scores, n
@@ -170,7 +188,23 @@ def _best_of_sparse_rows(
     columns: Rows,
     values: Float,
 ) -> None:
-    """barred : bool (items,). seen_indptr : (n + 1,), or empty where nobody's history is barred."""
+    """Fill `columns` and `values` with the best entries of each row.
+
+    Parameters
+    ----------
+    indptr, indices, data
+        The scores, a csr of n rows.
+    barred : bool, shape (items,)
+        What nobody is shown.
+    seen_indptr : integer, shape (n + 1,)
+        Empty where nobody's history is barred.
+    seen_indices : integer
+        What each user is not shown, with `seen_indptr`.
+    columns : int64, shape (n, k)
+        Output: items, best first.
+    values : float32, shape (n, k)
+        Output: their scores.
+    """
     left_out = barred.copy()
     heap = np.empty(columns.shape[1], dtype=np.int64)
     for row in range(indptr.size - 1):
@@ -191,7 +225,19 @@ def _best_of_sparse_rows(
 def _sparse_pairs(
     indptr: Indices, indices: Indices, data: Float, owner: Rows, item: Rows, line: Float, out: Float
 ) -> None:
-    """line : float32 (items,), all -inf, and left so. owner : rising."""
+    """Fill `out` with the score of each pair of a row and an item.
+
+    Parameters
+    ----------
+    indptr, indices, data
+        The scores, a csr of n rows.
+    owner, item : int64, shape (c,)
+        The pairs; owners rise.
+    line : float32, shape (items,)
+        All -inf, and left so.
+    out : float32, shape (c,)
+        Output.
+    """
     pair = 0
     for row in range(indptr.size - 1):
         for at in range(indptr[row], indptr[row + 1]):

@@ -67,7 +67,17 @@ class DualWeights:
 
     @classmethod
     def fit(cls, x: sparse.csr_matrix, ridge: float) -> Self:
-        """x : csr float32 (users, items). Takes 12 × users² bytes and users³ + nnz × users operations."""
+        """Solve for the data X.
+
+        Takes 12 × users² bytes and users³ + nnz × users operations.
+
+        Parameters
+        ----------
+        x : csr float32, shape (users, items)
+            X.
+        ridge
+            λ.
+        """
         by_item = x.T.tocsr()
         # LAPACK leaves columns together, an artifact rows: one order, so that both add up alike
         inverse = _symmetric(inverted(_gram(x), ridge)).astype(np.float32, order="C")

@@ -15,7 +15,19 @@ __all__ = ["NormalisedKNN", "NormalisedKNNParameters"]
 
 @dataclass(frozen=True)
 class NormalisedKNNParameters:
-    """alpha of the paper (items get 1 - alpha), power s of the gram's entries, neighbours kept per item."""
+    """Parameters of `NormalisedKNN`.
+
+    Parameters
+    ----------
+    alpha
+        α of the paper; items get 1 − α.
+    power
+        s, the power of the gram's entries.
+    neighbours
+        So many are kept per item.
+    values : {"binary", "log", "linear"}
+        How strongly a weight counts: 1, log(1 + weight), or the weight itself.
+    """
 
     alpha: float = 0.6
     power: float = 0.7

@@ -18,7 +18,19 @@ __all__ = ["RP3Beta", "RP3BetaParameters"]
 
 @dataclass(frozen=True)
 class RP3BetaParameters:
-    """alpha: power of a step's probability; beta: power of the end's popularity; neighbours kept per item."""
+    """Parameters of `RP3Beta`.
+
+    Parameters
+    ----------
+    alpha
+        Power of a step's probability.
+    beta
+        Power of the end's popularity.
+    neighbours
+        So many are kept per item.
+    values : {"binary", "log", "linear"}
+        How strongly a weight counts: 1, log(1 + weight), or the weight itself.
+    """
 
     alpha: float = 1.0
     beta: float = 0.3

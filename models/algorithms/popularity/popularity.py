@@ -23,7 +23,13 @@ _BEGINNING = np.iinfo(np.int64).min
 
 @dataclass(frozen=True)
 class PopularityParameters:
-    """half_life_days : age in days at which a choice counts half, from where the events are dense."""
+    """Parameters of `Popularity`.
+
+    Parameters
+    ----------
+    half_life_days
+        Age in days at which a choice counts half, from where the events are dense.
+    """
 
     half_life_days: float = 14.0
 

@@ -108,7 +108,20 @@ class BuyAgain(Faded):
     def _repeat_rates(
         self, times: npt.NDArray[np.int64], category: npt.NDArray[np.int32]
     ) -> npt.NDArray[np.float32]:
-        """times : int64, at how many moments each entry of `history_` was liked."""
+        """The repeat rate r(i) of each item.
+
+        Parameters
+        ----------
+        times : int64, shape (entries,)
+            At how many moments each entry of `history_` was liked.
+        category : int32, shape (items,)
+            The category of each item, -1 for none.
+
+        Returns
+        -------
+        float32, shape (items,)
+            As `repeat_`.
+        """
         chosen, items = self.parameters, category.size
         again = np.where(times > 1, np.power(np.maximum(times - 1, 1.0), chosen.repeat_shape), 0.0)
         repeats = np.bincount(self.history_.indices, weights=again, minlength=items)

@@ -129,7 +129,15 @@ def nearest(row: Rows, column: Rows, weight: npt.NDArray[np.floating], k: int) -
 def _nearest(
     row: Rows, column: Rows, weight: npt.NDArray[np.floating], k: int, starts: Rows, found: Rows
 ) -> None:
-    """starts : int64 (rows + 1,), where the entries of each row begin once they are in the order of rows."""
+    """Fill `found` with what `nearest` returns.
+
+    Parameters
+    ----------
+    starts : int64, shape (rows + 1,)
+        Where the entries of each row begin once they are in the order of rows.
+    found : int64, shape (places,)
+        Output: at most k places for each row.
+    """
     place, after = np.empty(row.size, dtype=np.int64), starts.copy()
     for entry in range(row.size):
         place[after[row[entry]]] = entry

@@ -81,7 +81,17 @@ class FacetMatrices:
 
     @classmethod
     def of(cls, facets: Sequence[Facet], liked: sparse.csr_matrix, width: int, prior: float) -> Self:
-        """liked : csr (users, items), summed weights of everybody. width : columns of a catalogue vector."""
+        """Put facets side by side.
+
+        Parameters
+        ----------
+        liked : csr, shape (users, items)
+            Summed weights of everybody.
+        width
+            Columns of a catalogue vector.
+        prior
+            As the attribute.
+        """
         behaviour = liked.astype(np.float64)
         shop = [shop_shares(sparse.csr_matrix(behaviour @ each.has)) for each in facets]
         sizes = [each.has.shape[1] for each in facets]

@@ -90,7 +90,15 @@ class _Walk:
     def __init__(
         self, shelf: Shelf, users: Matrix, k: int, hidden: Rows, seen: sparse.csr_matrix | None
     ) -> None:
-        """users : float32 (n, factors). hidden, seen : as for `best_of_factors`."""
+        """Prepare the vectors of the users.
+
+        Parameters
+        ----------
+        users : float32, shape (n, factors)
+            The users' vectors.
+        hidden, seen
+            As for `best_of_factors`.
+        """
         self.shelf, self.k, self.vectors = shelf, k, users
         self.n, self.m = users.shape[0], len(shelf)
         self.lengths = np.sqrt(np.einsum("ij,ij->i", users, users, dtype=np.float64))
