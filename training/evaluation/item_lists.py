@@ -42,7 +42,7 @@ QuestionName = Literal["similar", "complements", "cart"]
 METRICS = ("ndcg", "hit_rate", "stratified_ndcg", "precision", "recall")
 FLOORS = ("popularity", "popularity_in_category", "random")
 STRATIFIED_POWER = 0.5
-"""A right product counts (times bought before the cutoff + 1)^-power in `stratified_ndcg`."""
+"""A right product counts (interactions before the cutoff + 1)^-power in `stratified_ndcg`."""
 
 FEWEST_IN_CART = 2
 """Products that a cart holds at least; with one the question is that of `complements`."""

@@ -1,4 +1,4 @@
-"""ArmOutcomes of an experiment's users and sessions: who was in which arm since when, and what followed."""
+"""Outcomes of an experiment's users and sessions: who was in which arm since when, and what followed."""
 
 from __future__ import annotations
 
