@@ -24,7 +24,12 @@ class _TuningSection(BaseModel):
 class Dimension(_TuningSection):
     """`[tune.space.NAME]`: either `choices`, or `low` and `high`, whole numbers where both are whole.
 
-    log : search in equal ratios rather than equal steps, for what may differ by powers of ten.
+    Attributes
+    ----------
+    step
+        Between the numbers that are tried, from `low`; None: 1 between whole numbers, otherwise any number.
+    log
+        Search in equal ratios rather than equal steps, for what may differ by powers of ten.
     """
 
     choices: tuple[bool | Number | str, ...] | None = Field(default=None, min_length=2)
@@ -107,8 +112,16 @@ class Dimension(_TuningSection):
 class TunePlan(_TuningSection):
     """`[tune]`: the search. Validation periods lie one after the other right before the test period.
 
-    folds : validation periods; a trial that is worse than the median after one of them is given up.
-    days : length of each; by default that of the test.
+    Attributes
+    ----------
+    trials, minutes
+        At most so many.
+    folds
+        Validation periods; a trial that is worse than the median after one of them is given up.
+    days
+        Length of each; by default that of the test.
+    space
+        The parameters that are searched, by name.
     """
 
     trials: int = Field(default=30, ge=1, le=10_000)
