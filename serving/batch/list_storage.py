@@ -151,7 +151,17 @@ class ListStorage:
     """Stores finished lists; when Redis fails, in PostgreSQL only, with an error in the log."""
 
     def __init__(self, generation: int, seconds: int, *, in_redis: bool = True) -> None:
-        """in_redis: False for lists that are stored in PostgreSQL only."""
+        """Begin without lists.
+
+        Parameters
+        ----------
+        generation
+            Which the lists are of.
+        seconds
+            How long they are valid in Redis.
+        in_redis
+            False for lists that are stored in PostgreSQL only.
+        """
         self.generation, self.seconds, self.redis_available = generation, seconds, in_redis
         self.recent: dict[int, set[bytes]] = {}
         """What was noted of whose list is stored, by user."""

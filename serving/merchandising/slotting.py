@@ -17,7 +17,15 @@ _ROUNDING = 1e-9  # shares are decimal fractions: 0.07 × 100 is 7, not 8
 
 @dataclass(frozen=True)
 class PinnedProduct:
-    """row: catalogue row; index: among the candidates, -1 where only the pin proposed the product."""
+    """A product that a rule pins to a position.
+
+    Attributes
+    ----------
+    row
+        Catalogue row.
+    index
+        Among the candidates, -1 where only the pin proposed the product.
+    """
 
     rule: Rule
     row: int

@@ -16,7 +16,13 @@ _YEAR_SECONDS = 365 * 86_400
 
 
 class ThemeChoice(BaseModel):
-    """back : the page to return to."""
+    """The look that a visitor chose.
+
+    Attributes
+    ----------
+    back
+        The page to return to.
+    """
 
     theme: Literal["auto", "light", "dark"]
     back: LocalPath = "/"

@@ -25,7 +25,17 @@ class ClusterReader(RedisReader):
     """Reads pairs like `RedisReader`, each from the server of its slot."""
 
     def __init__(self, client: redis.asyncio.Redis, url: str, seconds: float) -> None:
-        """client: of the cluster, which knows where a slot lies; url: its address, for the log-in."""
+        """Begin without connections; the first read asks the cluster where slots lie.
+
+        Parameters
+        ----------
+        client
+            Of the cluster, which knows where a slot lies.
+        url
+            Its address, for the log-in.
+        seconds
+            The timeout of a reply.
+        """
         self._cluster: Any = client
         self._arguments, _ = login_and_nodes(url)
         self._seconds = seconds

@@ -24,7 +24,15 @@ class RedisReader:
     """Reads pairs (members of a set, value of a string); belongs to the event loop that first uses it."""
 
     def __init__(self, client: redis.asyncio.Redis, seconds: float) -> None:
-        """client: where and how to connect; seconds: the timeout of a reply."""
+        """Take the settings of a client; the first read connects.
+
+        Parameters
+        ----------
+        client
+            Where and how to connect.
+        seconds
+            The timeout of a reply.
+        """
         pool: Any = client.connection_pool  # its factory has no types
         self._connection: Any = pool.make_connection()
         self._seconds = seconds

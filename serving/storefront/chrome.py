@@ -59,9 +59,16 @@ class ModelLabel(BaseModel):
 
 
 class ShopChrome(BaseModel):
-    """The content of the frame. key : publishable key of the script, None without script.
+    """The content of the frame.
 
-    viewed, bought, dismissed : products of the visitor's history.
+    Attributes
+    ----------
+    viewed, bought, dismissed
+        Products of the visitor's history.
+    key
+        Publishable key of the script; None without script.
+    plain_path
+        The address of this page without script.
     """
 
     visitor: ShopVisitor

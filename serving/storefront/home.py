@@ -59,7 +59,15 @@ class VisitorsPage(BaseModel):
 
 
 class VisitorChoice(BaseModel):
-    """username : whom to be; empty for a new guest."""
+    """Another visitor to become.
+
+    Attributes
+    ----------
+    username
+        Whom to be; empty for a new guest.
+    back
+        The page to return to.
+    """
 
     username: str = Field(default="", max_length=100)
     back: str = "/shop"

@@ -65,7 +65,14 @@ class FacetGroup(BaseModel):
 class ListingPage(BaseModel):
     """A page of products.
 
-    search_id : sent with clicks. suggestion : another spelling. first, next : addresses of other pages.
+    Attributes
+    ----------
+    search_id
+        Sent with clicks.
+    suggestion
+        Another spelling.
+    first, next
+        Addresses of other pages.
     """
 
     title: str

@@ -49,8 +49,14 @@ class ProductCard(BaseModel):
 class ListSection(BaseModel):
     """A list of a page: its placement, heading and what it is about, and its content if the server ranked it.
 
-    note : what the list is, in one line. items : None where the script brings them.
-    milliseconds : that ranking took.
+    Attributes
+    ----------
+    note
+        What the list is, in one line.
+    items
+        None where the script brings them.
+    milliseconds
+        That ranking took.
     """
 
     placement: Placement

@@ -62,9 +62,14 @@ class RefusedFile(BaseModel):
 
 
 class ImportRow(BaseModel):
-    """One import. source : such as csv; None of a file of refused rows that belongs to no known import.
+    """One import.
 
-    refused_file : its refused rows, where they lie on this server.
+    Attributes
+    ----------
+    source
+        Such as csv; None of a file of refused rows that belongs to no known import.
+    refused_file
+        Its refused rows, where they lie on this server.
     """
 
     ended_at: datetime
@@ -125,7 +130,14 @@ class CategoryRepeats(BaseModel):
 class DataContent(BaseModel):
     """The content of the screen.
 
-    findings : None until they are known. refused_events : of the last days; None while Redis is away.
+    Attributes
+    ----------
+    refused_events
+        Of the last days; None while Redis is away.
+    findings
+        None until they are known.
+    repeating
+        How many products may be recommended again after a purchase.
     """
 
     imports: list[ImportRow]

@@ -39,8 +39,16 @@ class ScorePart(BaseModel):
 class DisplayedProduct(BaseModel):
     """One product of a list.
 
-    parts_scale : the sum of parts that fills the width of a score of 1. is_shared : whether the list beside
-    it has the product, too. change : of the position, such as "up 2".
+    Attributes
+    ----------
+    parts_scale
+        The sum of parts that fills the width of a score of 1.
+    rules
+        The names of the rules that placed it.
+    is_shared
+        Whether the list beside it has the product, too.
+    change
+        Of the position, such as "up 2".
     """
 
     position: int
@@ -62,8 +70,12 @@ class DisplayedProduct(BaseModel):
 class DisplayedList(BaseModel):
     """A list and where it comes from.
 
-    removed : how many products were filtered out, by reason. left : number and name of products that are no
-    longer in it.
+    Attributes
+    ----------
+    removed
+        How many products were filtered out, by reason.
+    left
+        Number and name of products that are no longer in it.
     """
 
     title: str

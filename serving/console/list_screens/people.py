@@ -111,8 +111,13 @@ class TasteEntry(BaseModel):
 class ShownPage(BaseModel):
     """One page of a list that was shown, and what the person did with its products afterwards.
 
-    products : number and name of each. asked_at : the moment at which "why" finds this page, as its field
-    has it; None of a list with a name of the shop's own.
+    Attributes
+    ----------
+    products
+        Number and name of each.
+    asked_at
+        The moment at which "why" finds this page, as its field has it; None of a list with a name of the
+        shop's own.
     """
 
     request_id: str
@@ -129,7 +134,16 @@ class ShownPage(BaseModel):
 class PersonContent(BaseModel):
     """The content of the screen of one person.
 
-    compared : the list by another model, with `any` of the same kind beside it; other_models : to choose from
+    Attributes
+    ----------
+    other_models
+        To choose `other_model` from.
+    compared
+        The live list of the serving model, and that of the other model; empty where none is compared.
+    overlap
+        How many products the two share.
+    comparison_problem
+        Why none is compared.
     """
 
     person: PersonSummary

@@ -108,7 +108,10 @@ class NamedRule(BaseModel):
 class ProductContent(BaseModel):
     """The content of the screen of a product.
 
-    weeks : interactions of each of the last twelve weeks up to the newest one, the oldest first
+    Attributes
+    ----------
+    weeks
+        Interactions of each of the last twelve weeks up to the newest one, the oldest first.
     """
 
     product_id: int

@@ -57,10 +57,28 @@ class StoreForm(BaseModel):
 class SegmentsContent(BaseModel):
     """The content of the screen.
 
-    form : as it was typed. understood : what it names, as label and names. model : by which model.
-    as_of : from which moment days are counted; from_old_data : since no interaction is younger.
-    studio : the address of the studio with this segment. query : of its fields. stored : those with a name.
-    problem : why there is no segment; problems : the same, by field.
+    Attributes
+    ----------
+    form
+        As it was typed.
+    studio
+        The address of the studio with this segment.
+    understood
+        What the form names, as label and names.
+    model
+        The model that found the members.
+    as_of
+        From which moment days are counted.
+    from_old_data
+        Whether that moment is the newest interaction's, since none is younger.
+    problem
+        Why there is no segment.
+    problems
+        The same, by field.
+    query
+        The fields as a query.
+    stored
+        The segments with a name.
     """
 
     kinds: list[tuple[str, str]]

@@ -107,7 +107,12 @@ class StudioChange(BaseModel):
 class StudioCard(BaseModel):
     """One product of the changed list, with its position before and the fields of its forms.
 
-    kept : the changes of all other products, as the forms of this card send them along
+    Attributes
+    ----------
+    hide
+        The address of the list without the product.
+    kept
+        The changes of all other products, as the forms of this card send them along.
     """
 
     product: DisplayedProduct
@@ -132,9 +137,18 @@ class ComparedPerson(BaseModel):
 class StudioContent(BaseModel):
     """The content of the screen.
 
-    audiences : for whom changes can hold. members : own ids of the first of them, where they are stored.
-    concerned : whether the changes hold for the person of the list. people_before, people_after : what all
-    compared people together are expected to take.
+    Attributes
+    ----------
+    gone
+        Products of the list before that the changed list lacks.
+    people_before, people_after
+        What all compared people together are expected to take.
+    audiences
+        For whom changes can hold.
+    members
+        Own ids of the first members of the audience, where they are stored.
+    concerned
+        Whether the changes hold for the person of the list.
     """
 
     request: StudioRequest

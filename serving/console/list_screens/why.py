@@ -55,8 +55,16 @@ class WhyQuestion(BaseModel):
 class WhyContent(BaseModel):
     """The content of the screen.
 
-    person : the name. trace : the answer about now; past : the answer about a moment. problem : why there is
-    no answer.
+    Attributes
+    ----------
+    person
+        The name.
+    trace
+        The answer about now.
+    past
+        The answer about a moment.
+    problem
+        Why there is no answer.
     """
 
     question: WhyQuestion

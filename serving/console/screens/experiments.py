@@ -128,7 +128,12 @@ class ExperimentsContent(BaseModel):
 class ExperimentContent(BaseModel):
     """The content of the page of one test.
 
-    outside : lists that it does not compare. kept_set : rules of the kept arm that hold for nobody yet.
+    Attributes
+    ----------
+    kept_set
+        Rules of the kept arm that hold for nobody yet.
+    outside
+        Lists that it does not compare.
     """
 
     test: ExperimentRow

@@ -87,7 +87,15 @@ class RunContent(BaseModel):
 
 
 class StartForm(BaseModel):
-    """job : its name; back : the page to return to."""
+    """A job to start.
+
+    Attributes
+    ----------
+    job
+        Its name.
+    back
+        The page to return to.
+    """
 
     job: str
     back: LocalPath = "/console/jobs"

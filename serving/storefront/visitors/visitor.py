@@ -30,7 +30,15 @@ _SEPARATOR = "!"
 
 
 class ShopVisitor(BaseModel):
-    """session : the guest session with its signature. user_id : None for a guest."""
+    """The visitor of the shop front.
+
+    Attributes
+    ----------
+    session
+        The guest session with its signature.
+    user_id
+        None for a guest.
+    """
 
     session: str
     user_id: int | None = None

@@ -48,7 +48,13 @@ class StaffContent(BaseModel):
 
 
 class GrantForm(BaseModel):
-    """login : e-mail address or username of an account."""
+    """An account and the role that it is given.
+
+    Attributes
+    ----------
+    login
+        E-mail address or username of the account.
+    """
 
     login: str = Field(min_length=1, max_length=255)
     role: Literal["viewer", "merchandiser", "operator"]
