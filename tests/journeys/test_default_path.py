@@ -42,8 +42,18 @@ Lists = Mapping[int, Sequence[int]]
 
 @dataclass(frozen=True)
 class HeldBack:
-    """weights : csr float32 (users, products), how often each user touched each product. seen : the same as
-    ones. wanted : per question the purchases held back, by user. options : of the import.
+    """A shop as a file, and the purchases that are held back from it.
+
+    Attributes
+    ----------
+    options
+        Of the import.
+    weights : csr float32, shape (users, products)
+        How often each user touched each product.
+    seen : csr float32, shape (users, products)
+        The same as ones.
+    wanted
+        Per question the purchases held back, by user.
     """
 
     file: Path

@@ -95,7 +95,10 @@ def expected(
 ) -> list[int]:
     """The model's own ranking of the question, without what must not be shown.
 
-    newer : the histories of users who did something after the training.
+    Parameters
+    ----------
+    newer
+        The histories of users who did something after the training.
     """
     k, exclude = len(model.items_), "seen" if question == "new" else None
     ranking = (

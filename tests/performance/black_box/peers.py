@@ -32,9 +32,17 @@ Scores = npt.NDArray[np.float64]
 class Log:
     """Interactions as numbers.
 
-    users, products : names by number. matrix : csr (users, products), 1 for each pair. bought : the same of
-    the target's type. steps : user, product, second, and whether it is of the target's type,
-    of each interaction, by user and time; without times in the order of the file.
+    Attributes
+    ----------
+    users, products
+        Names by number.
+    matrix : csr, shape (users, products)
+        1 for each pair.
+    bought : csr, shape (users, products)
+        The same of the target's type.
+    steps : float64, shape (interactions, 4)
+        User, product, second, and whether it is of the target's type, of each interaction, by user and time;
+        without times in the order of the file.
     """
 
     def __init__(self, interactions: pl.DataFrame, target: str) -> None:
@@ -99,7 +107,10 @@ def _cosine(log: Log) -> Iterator[Scores]:
 def _co_visitation(log: Log, *, to_target: bool = False) -> Iterator[Scores]:
     """How often users did something with j within a week and ten events after i, over √ popularity.
 
-    to_target : only what is of the target's type counts as j.
+    Parameters
+    ----------
+    to_target
+        Only what is of the target's type counts as j.
     """
     user, product, second, is_target = log.steps.T
     products = product.astype(np.int64)

@@ -14,7 +14,12 @@ __all__ = ["BlackBoxShop", "Question", "part_of", "plain_products"]
 class Question:
     """What was held out, for one of the stored lists.
 
-    name : `any` or `new`, as `recsys export lists --question`. truth : columns user, product; distinct.
+    Attributes
+    ----------
+    name
+        `any` or `new`, as `recsys export lists --question`.
+    truth
+        Columns user, product; distinct.
     """
 
     name: str
@@ -23,7 +28,15 @@ class Question:
 
 @dataclass(frozen=True)
 class BlackBoxShop:
-    """interactions : as imported. target : the type of interaction that the truth consists of."""
+    """A shop with the questions that are asked of it.
+
+    Attributes
+    ----------
+    interactions
+        As imported.
+    target
+        The type of interaction that the truth consists of.
+    """
 
     name: str
     products: pl.DataFrame

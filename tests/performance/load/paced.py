@@ -14,9 +14,23 @@ __all__ = ["paced", "post", "summary"]
 async def paced(
     url: str, paths: Sequence[str | bytes], rate: float, seconds: float, connections: int = 32
 ) -> tuple[list[float], int, float]:
-    """Milliseconds from the planned start, how many were not 200, and the rate that came about.
+    """Send requests at a fixed rate.
 
-    paths : what is asked in turn: paths to GET, or whole requests as bytes (`post`).
+    Parameters
+    ----------
+    paths
+        What is asked in turn: paths to GET, or whole requests as bytes (`post`).
+    rate
+        Requests a second.
+
+    Returns
+    -------
+    milliseconds : list of float
+        Of each request, from its planned start.
+    wrong : int
+        How many responses were not 200.
+    rate : float
+        Requests a second that came about.
     """
     host, port = url.removeprefix("http://").split(":")
     waiting: asyncio.Queue[tuple[float, bytes] | None] = asyncio.Queue()

@@ -27,9 +27,18 @@ _LOOKS_PER_SECOND = 50
 class Cost:
     """What one command took.
 
-    seconds : on the wall. cpu : processor seconds of the command and its children. database_cpu : of
-    PostgreSQL meanwhile. peak_mib : the largest resident memory of the command and its children together.
-    own_mib : the same without pages of files, which the system takes back when it needs them.
+    Attributes
+    ----------
+    seconds
+        On the wall.
+    cpu
+        Processor seconds of the command and its children.
+    database_cpu
+        Those of PostgreSQL meanwhile.
+    peak_mib
+        The largest resident memory of the command and its children together.
+    own_mib
+        The same without pages of files, which the system takes back when it needs them.
     """
 
     seconds: float

@@ -38,11 +38,19 @@ logfile = {folder}/pgbouncer.log
 
 @contextmanager
 def pgbouncer(database_url: str, *, size: int = 8) -> Iterator[int]:
-    """Run PgBouncer before the server of the address; yields its port.
-
-    size : sessions of PostgreSQL that all clients of one database share.
+    """Run PgBouncer before the server of the address.
 
     Skips the test where it is not installed.
+
+    Parameters
+    ----------
+    size
+        Sessions of PostgreSQL that all clients of one database share.
+
+    Yields
+    ------
+    int
+        Its port.
     """
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:

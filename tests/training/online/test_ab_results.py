@@ -102,7 +102,10 @@ def plant(
 ) -> None:
     """A test that began `days` ago; users buy what they were shown with the chance of their arm.
 
-    lost : the share of the challenger's users whose lists were never logged.
+    Parameters
+    ----------
+    lost
+        The share of the challenger's users whose lists were never logged.
     """
     arms = arms_of(["challenger:0.5:model=als-v1"])
     given = {"arms": arms, "days": 28, "outcome_days": 5, "planned_units": 1_000, **terms}

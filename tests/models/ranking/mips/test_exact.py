@@ -32,7 +32,10 @@ NOBODY = np.empty(0, dtype=np.int64)
 def whole(n: int, m: int, distinct: int, seed: int, order: str = "random") -> Factors:
     """Small whole numbers: every product and sum is exact, so that ties are ties in any order of adding.
 
-    order : "rising" scores with the rows, or "falling" lengths: few items have long vectors.
+    Parameters
+    ----------
+    order
+        "rising" scores with the rows, or "falling" lengths: few items have long vectors.
     """
     chance = np.random.default_rng(seed)
     users = chance.integers(-distinct, distinct + 1, (n, 3)).astype(np.float32)
