@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.architecture.docstrings import misplaced_entries
+
 LONGEST_FILE = 450
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "shelve", "marshal"}
 ONE_COMMIT_PLACE = "recsys/database/session.py"
@@ -28,6 +30,7 @@ def broken_rules(name: str, source: str) -> Iterator[str]:
         yield f"is longer than {LONGEST_FILE} lines: does it hold two nouns?"
     if Path(name).name in {"utils.py", "helpers.py", "common.py", "misc.py"}:
         yield "is named after nothing it holds"
+    yield from misplaced_entries(source)
     for node in ast.walk(tree):
         line = getattr(node, "lineno", 0)
         if isinstance(node, ast.Call):

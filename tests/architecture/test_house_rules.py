@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("recsys", "features", "models", "training", "serving")
 DOMAIN_FILES = {"__init__", "tables", "schemas", "service", "handlers", "routes"}
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+ENTRIES = '    """One.\n\n    x : what it is.\n    """\n'
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -34,6 +35,8 @@ def test_the_module_keeps_the_house_rules(module: Path) -> None:
         ("recsys/a.py", '"""A."""\nimport pickle\n', "pickled"),
         ("recsys/a.py", '"""A."""\nnp.load(f)\n', "allow_pickle"),
         ("recsys/a.py", '"""A."""\ntry:\n    f()\nexcept Exception:\n    pass\n', "swallows"),
+        ("recsys/a.py", f'"""A."""\ndef f(x, y):\n{ENTRIES}', "f describes x outside of a section"),
+        ("recsys/a.py", f'"""A."""\nclass A:\n{ENTRIES}    x: int\n', "A describes x outside of a section"),
     ],
 )
 def test_a_broken_rule_is_named(name: str, source: str, expected: str) -> None:

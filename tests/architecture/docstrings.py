@@ -1,0 +1,56 @@
+"""Docstrings that describe parameters or fields outside of numpydoc's sections."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+__all__ = ["misplaced_entries"]
+
+_SECTIONS = {"Parameters", "Attributes", "Other Parameters", "Returns", "Yields", "Raises"}
+_ENTRY = re.compile(r"(?P<colon>\w+(?:, \w+)*) ?:(?: |$)|(?P<column>\w+(?:, \w+)*)  +\S")
+
+Described = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def misplaced_entries(source: str) -> Iterator[str]:
+    """Each line such as `name : effect` that names an argument or a field and lies in no section."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, Described):
+            continue
+        lines = (ast.get_docstring(node) or "").splitlines()
+        names = _fields(node) if isinstance(node, ast.ClassDef) else _arguments(node)
+        in_section = False
+        for line, following in zip(lines, [*lines[1:], ""], strict=False):
+            if re.fullmatch("-{3,}", following):
+                in_section = line in _SECTIONS
+            found = _ENTRY.match(line)
+            if found and not in_section:
+                entry = found["colon"] or found["column"]
+                if names & set(entry.split(", ")):
+                    yield f"line {node.lineno}: {node.name} describes {entry} outside of a section"
+
+
+def _arguments(node: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    given = node.args
+    stars = [each for each in (given.vararg, given.kwarg) if each is not None]
+    return {each.arg for each in (*given.posonlyargs, *given.args, *given.kwonlyargs, *stars)}
+
+
+def _fields(node: ast.ClassDef) -> set[str]:
+    """Annotated and assigned names, the arguments of `__init__`, methods, and what is assigned to self."""
+    names = set()
+    for part in node.body:
+        match part:
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                names.add(name)
+            case ast.Assign(targets=targets):
+                names |= {each.id for each in targets if isinstance(each, ast.Name)}
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                names |= {name} | (_arguments(part) if name == "__init__" else set())
+    for inner in ast.walk(node):
+        match inner:
+            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                names.add(name)
+    return names
