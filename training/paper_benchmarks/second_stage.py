@@ -75,11 +75,10 @@ def rank_by(
     users = len(train.users)
     products = np.full((users, k), -1, dtype=np.int64)
     scores = np.full((users, k), -np.inf, dtype=np.float32)
-    empty = np.empty(0, dtype=np.int64)
-    nothing = sparse.csr_matrix((empty.astype(bool), (empty, empty)), shape=(users, len(train.items)))
     for start in range(0, users, USERS_AT_ONCE):
         rows = np.arange(start, min(users, start + USERS_AT_ONCE))
-        found = _candidates(models, train, rows, nothing[: rows.size], length)
+        nothing = sparse.csr_matrix((rows.size, len(train.items)), dtype=np.bool_)
+        found = _candidates(models, train, rows, nothing, length)
         candidates = found.candidates
         ordered = candidates.padded(stage.score(candidates, found.facts, found.habits), -np.inf)
         columns, values = top_k(ordered, min(k, ordered.shape[1]))
