@@ -77,7 +77,7 @@ def rank_by(
     scores = np.full((users, k), -np.inf, dtype=np.float32)
     for start in range(0, users, USERS_AT_ONCE):
         rows = np.arange(start, min(users, start + USERS_AT_ONCE))
-        nothing = sparse.csr_matrix((rows.size, len(train.items)), dtype=np.bool_)
+        nothing = sparse.csr_matrix((rows.size, len(train.items)), dtype=bool)
         found = _candidates(models, train, rows, nothing, length)
         candidates = found.candidates
         ordered = candidates.padded(stage.score(candidates, found.facts, found.habits), -np.inf)
