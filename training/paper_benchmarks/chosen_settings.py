@@ -53,8 +53,6 @@ class BenchmarkSettings:
         Of event types and the half-life in days, where the benchmark fits them.
     search
         Where and what to search, by model.
-    second_stage
-        Its `members`, and `trees` and `seed` of the learning; empty: there is none.
     """
 
     models: dict[str, ModelSettings]
@@ -63,11 +61,10 @@ class BenchmarkSettings:
     peers: list[dict[str, Any]]
     weights: dict[str, float]
     search: dict[str, SearchSpace] = field(default_factory=dict)
-    second_stage: dict[str, Any] = field(default_factory=dict)
 
 
 def read_settings(name: str) -> BenchmarkSettings:
-    """The settings of benchmark `name`; raises Invalid where it names a model that is not there."""
+    """The settings of benchmark `name`; raises Invalid when the blend names a model that is not there."""
     document = tomllib.loads((files(__package__) / "settings" / f"{name}.toml").read_text())
     models = {
         model: ModelSettings(model, given["algorithm"], given.get("parameters", {}))
@@ -83,15 +80,6 @@ def read_settings(name: str) -> BenchmarkSettings:
     }
     if unknown := sorted(search.keys() - models.keys()):
         raise Invalid(f"settings of {name}: the search names {', '.join(unknown)}, not a model there")
-    second_stage = document.get("second_stage", {})
-    if unknown := sorted(set(second_stage.get("members", [])) - models.keys()):
-        raise Invalid(f"settings of {name}: the second stage names {', '.join(unknown)}, not a model there")
     return BenchmarkSettings(
-        models,
-        document.get("validation", {}),
-        blend,
-        document.get("peers", []),
-        weights,
-        search,
-        second_stage,
+        models, document.get("validation", {}), blend, document.get("peers", []), weights, search
     )

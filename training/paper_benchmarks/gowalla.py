@@ -12,16 +12,13 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
-from models.base import Recommender
 from models.hybrid.blend import Blend, Pool, pool
-from models.hybrid.strategy_selection import Stage
 from models.results import Ranking
 from recsys.errors import Invalid
 from training.evaluation.metrics import find_hits
 from training.paper_benchmarks.chosen_settings import BenchmarkSettings, ModelSettings
 from training.paper_benchmarks.datasets import open_text, purchases, whole_numbers
 from training.paper_benchmarks.runner import Result, judged, metered
-from training.paper_benchmarks.second_stage import learn_second_stage, rank_by
 from training.paper_benchmarks.tuning import GAIN, Search, search
 
 __all__ = ["GowallaSplit", "choose", "learn_blend", "read", "run", "validation_fold"]
@@ -87,26 +84,20 @@ def validation_fold(train: Dataset, share: float, seed: int, *, blocks: bool = F
 def run(
     split: GowallaSplit, settings: BenchmarkSettings, names: Sequence[str], *, blend: bool, progress: Progress
 ) -> list[Result]:
-    """Fit and judge the models `names`, the blend that `settings.blend` weighs, and the second stage.
+    """Fit and judge the models `names`, and the blend of those that `settings.blend` weighs.
 
-    A model's seconds are those of its fit; those of blend and second stage are all they take, the members'
-    fits and lists included.
+    A model's seconds are those of its fit; the blend's are all it takes, members' fits and lists included.
     """
     results: list[Result] = []
     lists: dict[str, Ranking] = {}
     spent: dict[str, float] = {}
-    kept: dict[str, Recommender] = {}
     members = settings.blend if blend else {}
-    ordered = settings.second_stage.get("members", []) if blend else []
-    for name in dict.fromkeys([*names, *members, *ordered]):
+    for name in dict.fromkeys([*names, *members]):
         progress(f"fitting {name}")
-        model = settings.models[name].create()
-        ranking, result, spent[name] = _ranked(name, model, split)
+        ranking, result, spent[name] = _ranked(name, settings.models[name], split)
         results.append(result)
         if name in members:
             lists[name] = ranking
-        if name in ordered:
-            kept[name] = model
     if members:
         progress("blending")
         with metered() as meter:
@@ -115,29 +106,7 @@ def run(
         peak = max(meter.peak_mib, *(result.peak_rss_mib for result in results if result.model in members))
         note = "here: " + ", ".join(f"{name} {weight:g}" for name, weight in members.items())
         results.append(_result("hybrid", ranking, split, seconds, peak, note))
-    if ordered:
-        with metered() as meter:
-            stage = _second_stage(split, settings, progress)
-            progress("ordering by the second stage")
-            chosen = {name: kept[name] for name in ordered}
-            ranking = rank_by(stage, chosen, split.train, length=LIST, k=K)
-        seconds = meter.seconds + sum(spent[name] for name in ordered)
-        note = "here: trees over " + ", ".join(ordered) + ", learned on the validation part of train"
-        results.append(_result("second stage", ranking, split, seconds, meter.peak_mib, note))
     return results
-
-
-def _second_stage(split: GowallaSplit, settings: BenchmarkSettings, progress: Progress) -> Stage:
-    fold = _fold(split, settings)
-    given = settings.second_stage
-    models: dict[str, Recommender] = {}
-    for name in given["members"]:
-        progress(f"fitting {name} without the validation fold")
-        models[name] = settings.models[name].create().fit(fold.train)
-    progress("learning the second stage")
-    return learn_second_stage(
-        models, fold.train, fold.relevant, length=LIST, k=K, trees=given["trees"], seed=given["seed"]
-    )
 
 
 def choose(
@@ -190,7 +159,7 @@ def learn_blend(
     results: list[Result] = []
     for name in names:
         progress(f"fitting {name} without the validation fold")
-        ranking, result, _ = _ranked(name, settings.models[name].create(), fold)
+        ranking, result, _ = _ranked(name, settings.models[name], fold)
         lists.append(ranking)
         results.append(replace(result, note="validation"))
     progress("learning the weights")
@@ -219,9 +188,10 @@ def _labelled(
     return candidates, find_hits(candidates.products, relevant), np.diff(relevant.indptr).astype(np.int64)
 
 
-def _ranked(name: str, model: Recommender, split: GowallaSplit) -> tuple[Ranking, Result, float]:
+def _ranked(name: str, model_settings: ModelSettings, split: GowallaSplit) -> tuple[Ranking, Result, float]:
     """Lists of every user, their figures, and the seconds of the fit and of the lists together."""
     split.train.fingerprint  # noqa: B018 - computed once and kept, so that no model pays for it
+    model = model_settings.create()
     with metered() as fit:
         model.fit(split.train)
     with metered() as rank:

@@ -11,7 +11,6 @@ import pytest
 from recsys.errors import Invalid, NotFound
 from training.paper_benchmarks import gowalla
 from training.paper_benchmarks.chosen_settings import BenchmarkSettings, ModelSettings, read_settings
-from training.paper_benchmarks.second_stage import rank_by
 
 SETTINGS = BenchmarkSettings(
     models={
@@ -22,7 +21,6 @@ SETTINGS = BenchmarkSettings(
     blend={"als": 0.9, "popularity": 0.1},
     peers=[],
     weights={},
-    second_stage={"members": ["als", "popularity"], "trees": 20, "seed": 1},
 )
 
 
@@ -85,10 +83,9 @@ def test_a_block_is_a_run_of_neighbouring_numbers(folder: Path) -> None:
 def test_figures_of_every_model_and_of_the_blend(folder: Path) -> None:
     split = gowalla.read(folder)
     results = gowalla.run(split, SETTINGS, ["popularity"], blend=True, progress=lambda _: None)
-    assert [result.model for result in results] == ["popularity", "als", "hybrid", "second stage"]
+    assert [result.model for result in results] == ["popularity", "als", "hybrid"]
     figures = {result.model: result.figures["recall@20"] for result in results}
     assert figures["als"] > figures["popularity"]  # only one of the two knows the tastes
-    assert figures["second stage"] > figures["popularity"]
     for result in results:
         plain = result.as_json()
         assert {"model", "ndcg@20", "recall@20", "fit_seconds", "peak_rss_mib"} <= plain.keys()
@@ -102,29 +99,6 @@ def test_the_blend_is_learned_without_the_test(folder: Path) -> None:
     learned, _ = gowalla.learn_blend(blind, SETTINGS, names, progress=lambda _: None)
     other, _ = gowalla.learn_blend(split, SETTINGS, names, progress=lambda _: None)
     assert learned.weights == other.weights
-
-
-def test_the_second_stage_is_learned_without_the_test(folder: Path) -> None:
-    split = gowalla.read(folder)
-    blind = gowalla.GowallaSplit(split.train, split.relevant * 0)
-    known, unknown = (gowalla._second_stage(one, SETTINGS, lambda _: None).ranker for one in (split, blind))
-    assert known is not None
-    assert unknown is not None
-    assert np.array_equal(known.text, unknown.text)
-
-
-def test_the_second_stage_ranks_what_a_user_has_not_seen(folder: Path) -> None:
-    split = gowalla.read(folder)
-    models = {name: SETTINGS.models[name].create().fit(split.train) for name in ("als", "popularity")}
-    stage = gowalla._second_stage(split, SETTINGS, lambda _: None)
-    ranking = rank_by(stage, models, split.train, length=100, k=20)
-    assert np.array_equal(ranking.queries, split.train.users.ids)
-    for row, products in enumerate(ranking.products):
-        listed = products[products >= 0]
-        assert len(set(listed.tolist())) == listed.size
-        assert not set(listed.tolist()) & set(split.train.matrix[row].indices.tolist())
-        assert (np.diff(ranking.scores[row][products >= 0]) <= 0).all()
-    assert (ranking.products[:40] >= 0).all(), "there are 23 products that a user has not seen"
 
 
 @pytest.mark.parametrize("name", ["gowalla", "beauty", "retailrocket"])
