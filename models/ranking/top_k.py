@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from models.shared.compiled import compiled
 
-__all__ = ["keep_best", "place_key", "sink", "top_k", "value_of", "write_best"]
+__all__ = ["CHUNK", "LOWEST", "keep_best", "place_key", "sink", "top_k", "value_of", "write_best"]
 
 Columns = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from models.ranking.top_k import keep_best, place_key, top_k, write_best
+from models.ranking.top_k import CHUNK, LOWEST, keep_best, place_key, top_k, value_of, write_best
 from models.shared.compiled import compiled
 
 __all__ = ["DenseScores", "NarrowScores", "ScoreBlock", "SharedScores", "SparseScores"]
@@ -211,10 +211,20 @@ def _best_of_sparse_rows(
         if seen_indptr.size:
             for at in range(seen_indptr[row], seen_indptr[row + 1]):
                 left_out[seen_indices[at]] = True
-        size = 0
-        for at in range(indptr[row], indptr[row + 1]):
-            if not left_out[indices[at]]:
-                size = keep_best(heap, size, place_key(indices[at], data[at]))
+        size, floor = 0, LOWEST
+        for start in range(indptr[row], indptr[row + 1], CHUNK):
+            part = data[start : min(start + CHUNK, indptr[row + 1])]
+            # to count what reaches the worst of the best so far costs a tenth of looking at each entry
+            reach = 0
+            for at in range(part.size):
+                reach += part[at] >= floor
+            if reach:
+                for at in range(part.size):
+                    column = indices[start + at]
+                    if part[at] >= floor and not left_out[column]:
+                        size = keep_best(heap, size, place_key(column, part[at]))
+                if size == heap.size:
+                    floor = value_of(heap[0])
         write_best(heap, size, columns[row], values[row])
         if seen_indptr.size:
             for at in range(seen_indptr[row], seen_indptr[row + 1]):

@@ -17,10 +17,11 @@ Indices = npt.NDArray[np.integer]
 
 CELLS = 1 << 17
 """Numbers of one step's product: so many stay in a core's own cache, where transposing them costs little.
-Transposed as a whole, it takes up to twice as long; in steps of a few users' numbers, cutting the rows of the
-sparse matrix takes longer than the product."""
+Transposed as a whole, it takes up to twice as long."""
 LEAST_ITEMS = 512
 """Of one step."""
+FEWEST_COLUMNS = 8
+"""With fewer users scipy is the faster one: a loop over so few numbers of each entry gains nothing."""
 CHUNK = 64
 """Columns that are compared with zero together."""
 FIRST_ENTRIES = 8_192
@@ -45,11 +46,18 @@ def scores_of_users(
     finish
         Changes the products of some items in place, float32 (items of the slice, n), before they are written.
     """
+    if users.shape[0] < FEWEST_COLUMNS:
+        out[:] = (by_item @ users.T).T
+        if finish is not None:
+            finish(out.T, slice(0, by_item.shape[0]))
+        return
     columns = np.ascontiguousarray(users.T)
     step = max(LEAST_ITEMS, CELLS // max(1, users.shape[0]))
+    room = np.empty((min(step, by_item.shape[0]), users.shape[0]), dtype=np.float32)
     for start in range(0, by_item.shape[0], step):
         part = slice(start, min(start + step, by_item.shape[0]))
-        found = by_item[part] @ columns
+        found = room[: part.stop - part.start]
+        _times_columns(by_item.indptr[part.start : part.stop + 1], *_parts(by_item)[1:], columns, found)
         if finish is not None:
             finish(found, part)
         out[:, part] = found.T
@@ -80,6 +88,22 @@ def dense_product(left: sparse.csr_matrix, right: sparse.csr_matrix, out: Float)
 
 def _parts(matrix: sparse.csr_matrix) -> tuple[Indices, Indices, Float]:
     return matrix.indptr, matrix.indices, matrix.data
+
+
+@compiled
+def _times_columns(indptr: Indices, indices: Indices, data: Float, columns: Float, out: Float) -> None:
+    """Fill `out` (rows, n) with the rows of a csr times `columns` (m, n), as scipy does, entry by entry.
+
+    Scipy is compiled for any processor, this for the one that runs it, and no part of the matrix is copied.
+    """
+    for row in range(indptr.size - 1):
+        line = out[row]
+        for at in range(line.size):
+            line[at] = 0
+        for entry in range(indptr[row], indptr[row + 1]):
+            factor, column = data[entry], columns[indices[entry]]
+            for at in range(line.size):
+                line[at] += factor * column[at]
 
 
 @compiled
