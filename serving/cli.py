@@ -66,11 +66,11 @@ def score(
 
     from models.registry import registry
     from recsys.database.session import unit_of_work
-    from recsys.durations import format_seconds
     from recsys.errors import Invalid
     from recsys.processes.priority import give_way
     from serving.batch import scoring
     from serving.batch.list_storage import UserListWriter, write_user_lists
+    from serving.batch.progress_lines import RateLines
 
     if if_needed and changed:
         raise Invalid("--if-needed and --changed exclude each other: --if-needed chooses what is due")
@@ -88,14 +88,11 @@ def score(
         Progress(*columns, console=Console(stderr=True), transient=True) as bar,
     ):
         task, started = bar.add_task("scoring", total=None), perf_counter()
+        lines = RateLines(is_log=not bar.console.is_terminal)
 
         def progress(done: int, total: int) -> None:
-            if not bar.tasks[task].completed and done < total:
-                elapsed = perf_counter() - started
-                remaining = format_seconds(elapsed * (total - done) / done)
-                bar.console.print(
-                    f"{done / elapsed:,.0f} users a second: {remaining} left for {total - done:,} users"
-                )
+            if line := lines.line(done, total, perf_counter() - started):
+                bar.console.print(line)
             bar.update(task, completed=done, total=total)
 
         write: UserListWriter = write_user_lists
