@@ -14,9 +14,10 @@ import duckdb
 import orjson
 import psycopg
 
-from recsys.database.session import copy_connection
+from recsys.database.session import copy_connection, unit_of_work
+from recsys.domains.recommendations.stored_lists import generations
+from recsys.domains.recommendations.stored_lists.rows import first_products
 from recsys.errors import Invalid, NotFound
-from recsys.settings import get_settings
 
 __all__ = ["COLUMNS", "ExportReport", "Format", "Question", "export_lists"]
 
@@ -89,7 +90,9 @@ def export_lists(
     """
     if target is None and form == "parquet":
         raise Invalid("Parquet is written to a file; name one with --output.")
-    per_list = get_settings().serving.rows_per_list
+    with unit_of_work() as session:
+        live = generations.live(session)
+    per_list = first_products(0 if live is None else live.users)
     if top > per_list:
         raise Invalid(
             f"--top {top} is more than the {per_list} products of each list that are kept as rows "

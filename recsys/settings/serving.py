@@ -22,8 +22,9 @@ class ServingSettings(BaseModel, extra="forbid"):
         Users without an interaction or a log-in in so many days before the end of the training data get no
         stored list, and are answered live, until their next interaction; 0: all get one.
     rows_per_list
-        So many first products of each stored list are rows of product_recommendations, too. A row takes about
-        620 bytes, its place in the stored list 11; answers and feedback do not need it.
+        So many first products of each stored list are rows of product_recommendations, too; unset: all, but
+        so many in a shop of more than 25,000 users that there are 5 million rows, 20 of each list at least. A
+        row takes about 620 bytes, its place in the stored list 11; answers and feedback do not need it.
     stored_products
         Of so many of the most popular products the lists of similar and complementary ones are made with the
         users' lists; of others when they are first requested.
@@ -47,7 +48,7 @@ class ServingSettings(BaseModel, extra="forbid"):
     stored_per_user: int = Field(default=100, ge=40, le=1000)
     stored_new_per_user: int = Field(default=40, ge=20, le=500)
     stored_active_days: float = Field(default=365.0, ge=0, le=36_500)
-    rows_per_list: int = Field(default=1000, ge=20, le=1000)
+    rows_per_list: int | None = Field(default=None, ge=20, le=1000)
     stored_products: int = Field(default=5000, ge=0, le=1_000_000)
     stored_per_product: int = Field(default=100, ge=40, le=300)
     expires_after_hours: float = Field(default=24.0 * 7, gt=0)

@@ -11,6 +11,7 @@ import pytest
 from recsys.cache.client import get_redis
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.impressions import store as impressions
+from recsys.domains.recommendations.stored_lists import rows
 from recsys.domains.recommendations.stored_lists.user_lists import read_list
 from recsys.settings import get_settings
 from serving.batch import scoring
@@ -61,6 +62,29 @@ def test_rows_are_the_first_products_of_both_lists(short_client: httpx.Client, t
     answer = ask(short_client, 1, limit=50)
     assert answer["provenance"]["source"] == "stored"
     assert len(ids(answer)) == 50
+
+
+@pytest.mark.parametrize(
+    ("users", "expected"),
+    [(0, 2_500_000), (2_500, 1_000), (25_000, 100), (50_000, 50), (125_000, 20), (1_000_000, 20)],
+)
+def test_of_each_list_a_large_shop_has_fewer_rows(users: int, expected: int) -> None:
+    assert rows.first_products(users) == expected
+
+
+def test_what_is_set_is_kept_in_a_shop_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_rows(monkeypatch, 300)
+    assert {rows.first_products(users) for users in (1, 10_000_000)} == {300}
+
+
+def test_a_shop_that_sets_nothing_has_as_many_rows_as_its_size_allows(
+    trained_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "MOST_ROWS", 25 * 2 * (shopping.USERS - 1))
+    scoring.score()
+    assert_rows_are_the_first_of_the_lists(trained_shop, 25)
+    done = trained_shop.run("export", "lists", "--top", "20")
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_refreshed_list_has_as_many_rows(short_client: httpx.Client, trained_shop: Shop) -> None:

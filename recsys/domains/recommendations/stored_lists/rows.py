@@ -1,8 +1,8 @@
 """Writes the lists of a generation as rows of `product_recommendations`, which keep their ids.
 
 The rows are the documented, readable copy of what `stored_lists` holds packed: made from it by SQL, in one
-transaction, for a whole generation or for some users. Of each list the first `rows_per_list` products (a
-setting) are copied: as rows, they take forty times the space of the packed list. A product that is in
+transaction, for a whole generation or for some users. Of each list the first products are copied
+(`first_products`): as rows, they take forty times the space of the packed list. A product that is in
 both lists of a user has one row: `context` has its rank and score for each question ("any", "new") that has
 it, and `score` is that of "any", else that of "new".
 
@@ -31,10 +31,14 @@ from recsys.domains.recommendations.stored_lists import generations, locks
 from recsys.domains.recommendations.stored_lists.codec import entries_arrays
 from recsys.settings import get_settings
 
-__all__ = ["OWN_TYPES", "settle", "write_rows"]
+__all__ = ["OWN_TYPES", "first_products", "settle", "write_rows"]
 
 OWN_TYPES = tuple(kind.word for kind in (Kind.COLLABORATIVE, Kind.CONTENT_BASED, Kind.POPULAR))
 """The recommendation types that scoring writes and sweeps; other rows are somebody else's."""
+MOST_ROWS = 5_000_000
+"""Some two minutes of PostgreSQL, and 3 GiB: a shop that sets nothing has about so many rows at most."""
+FEWEST = 20
+"""Of each list; what a page shows."""
 LISTS_AT_ONCE = 10_000
 """Bounds the memory: about 16 MB of packed lists, and ten times that as rows."""
 
@@ -56,6 +60,7 @@ _LISTS = """
       AND (%(users)s::integer[] IS NULL OR s.user_id = ANY(%(users)s))
     ORDER BY s.user_id FOR KEY SHARE OF u
 """
+_COUNT = "SELECT count(*) FROM recommendations_db.stored_lists WHERE generation_id = %(generation)s"
 _INCOMING = """
     CREATE TEMP TABLE incoming (
         user_id integer, product_id integer, any_rank smallint, any_score smallint, new_rank smallint,
@@ -164,6 +169,16 @@ _WRITTEN = text(
 ).bindparams(bindparam("ids", type_=ARRAY(INTEGER)))
 
 
+def first_products(users: int) -> int:
+    """How many products of each list are rows where so many users have lists.
+
+    The setting `rows_per_list`; where it is unset all of them, but of shops with tens of thousands of users
+    as many as make MOST_ROWS, and FEWEST at least.
+    """
+    given = get_settings().serving.rows_per_list
+    return max(FEWEST, MOST_ROWS // (2 * max(1, users))) if given is None else given
+
+
 def write_rows(
     session: Session,
     generation: int | None,
@@ -258,7 +273,8 @@ def _unsettled(session: Session) -> bool:
 
 def _copy(connection: psycopg.Connection[Any], values: dict[str, Any]) -> tuple[int, int]:
     people = rows = 0
-    longest = get_settings().serving.rows_per_list
+    counted = connection.execute(_COUNT.encode(), values).fetchone()
+    longest = first_products(counted[0] if counted else 0)
     with connection.cursor(name="packed_lists") as reader:
         reader.itersize = LISTS_AT_ONCE
         reader.execute(_LISTS.encode(), values)
