@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from models.hybrid import strategy_selection
+from models.hybrid.blend import Blend
 from models.hybrid.candidate_generation import CandidatePairs
 from models.hybrid.ranking_features import FeatureSnapshot
 from models.hybrid.strategy_selection import Choice, Examples, choose
@@ -58,3 +59,13 @@ def test_the_usual_leader_yields_to_a_lead_beyond_chance_alone(
 ) -> None:
     assert chosen(examples, monkeypatch, "good", 0.01).stage.members == ("good",)
     assert chosen(examples, monkeypatch, "good", 0.5).stage.kind == "blend"
+
+
+def test_a_blend_has_no_member_without_weight(examples: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = {"usual": 0.3, "good": 0.7, "weak": 0.0}
+    monkeypatch.setattr(strategy_selection, "_blend", lambda *_: Blend(weights))
+    stage = chosen(examples, monkeypatch, "usual", 0.01).stage
+    assert (stage.kind, stage.members, stage.weights) == ("blend", ("usual", "good"), (0.3, 0.7))
+    only = examples.only([0, 1])
+    expected = np.maximum(only.candidates.scaled, 0) @ np.array([0.3, 0.7], dtype=np.float32)
+    assert np.array_equal(stage.score(only.candidates, only.facts, only.habits), expected)
