@@ -157,12 +157,12 @@ def _by_weights(
 class _ByVectors:
     """Evidence by the item vectors of a member."""
 
-    def __init__(self, encoder: Float, decoder: Float) -> None:
-        self.encoder, self.decoder = encoder, decoder
+    def __init__(self, member: DegreeSVD) -> None:
+        self.member = member
 
     def parts(self, items: Rows, history: npt.NDArray[np.int32], value: Float) -> tuple[Rows, Float]:
         """The history entry whose vector adds most to each item's score, and what it adds."""
-        added = self.decoder[items] @ (self.encoder[history] * value[:, None]).T
+        added = self.member.decoder_[items] @ (self.member.encoder_of(history) * value[:, None]).T
         top = added.argmax(axis=1)
         best = added[np.arange(items.size), top]
         return np.where(best > 0, history[top], -1), best
@@ -192,11 +192,7 @@ def _witnesses(model: Hybrid) -> tuple[list[sparse.csr_matrix], list[Witness]]:
     if kept is None:
         members: list[Recommender] = list(model.panel_.members.values())
         weights = [member.weights_ for member in members if isinstance(member, ItemItem)]
-        others: list[Witness] = [
-            _ByVectors(member.encoder_, member.decoder_)
-            for member in members
-            if isinstance(member, DegreeSVD)
-        ]
+        others: list[Witness] = [_ByVectors(member) for member in members if isinstance(member, DegreeSVD)]
         kept = weights, [*others, _ByPeople(model.history_)]
         model.__dict__["_evidence_witnesses"] = kept
     return kept

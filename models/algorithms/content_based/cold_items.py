@@ -102,12 +102,14 @@ class ColdItems(DegreeSVD):
         weight = np.where(described, trust, 0.0)
         own = np.divide(users, users + weight, out=np.zeros_like(users), where=users > 0)[:, None]
         given = np.column_stack([content, described]).astype(np.float64)
-        for name in ("encoder_", "decoder_"):
-            factors = getattr(self, name)
-            mixed = own * factors + (1.0 - own) * self._mapped(
-                given, factors, np.where(described, users, 0.0)
-            )
-            setattr(self, name, mixed.astype(np.float32))
+        teachers = np.where(described, users, 0.0)
+
+        def mixed(factors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            mapped = self._mapped(given, factors, teachers)
+            return np.asarray(own * factors + (1.0 - own) * mapped, dtype=np.float32)
+
+        self.own_encoder_ = mixed(self.encoder_of(np.arange(len(dataset.items))))
+        self.decoder_ = mixed(self.decoder_)
         self.decoder_ *= self._demand(dataset, takers)[:, None]
 
     def _demand(self, dataset: Dataset, takers: Rows) -> npt.NDArray[np.float32]:

@@ -81,10 +81,14 @@ class DegreeSVD(FactorModel):
     Parameters = DegreeSVDParameters
     parameters: DegreeSVDParameters
 
-    encoder_: npt.NDArray[np.float32]
-    """(items, factors): Di^-pi V diag(s² / (s² + λ))."""
     decoder_: npt.NDArray[np.float32]
     """(items, factors): Di^pi V."""
+    item_weight_: npt.NDArray[np.float32]
+    """(items,): Di^-2pi."""
+    factor_weight_: npt.NDArray[np.float32]
+    """(factors,): s² / (s² + λ)."""
+    own_encoder_: npt.NDArray[np.float32] | None = None
+    """(items, factors): by what users are summed up where the two weights do not make it of the decoder."""
 
     def _fit(self, dataset: Dataset) -> None:
         chosen = self.parameters
@@ -94,8 +98,8 @@ class DegreeSVD(FactorModel):
             values, vectors = right_singular(normal, self._factors(normal.shape), seed=chosen.seed)
         energy = values.astype(np.float64) ** 2
         shrink = energy / (energy + chosen.ridge * energy[energy.size // 8] + np.finfo(np.float32).tiny)
-        self.encoder_ = vectors * shrink.astype(np.float32)
-        self.encoder_ *= item_scale[:, None]
+        self.factor_weight_, self.item_weight_ = shrink.astype(np.float32), item_scale**2
+        self.own_encoder_ = None
         vectors *= np.divide(1.0, item_scale, out=np.zeros_like(item_scale), where=item_scale > 0)[:, None]
         self.decoder_ = vectors
 
@@ -116,15 +120,30 @@ class DegreeSVD(FactorModel):
         return degree_normalised(valued(matrix, chosen.values), chosen.user_power, chosen.item_power)
 
     def forecast(self, users: int, items: int, nnz: int) -> int:
-        """Peak bytes of a fit: the Krylov basis, a block and its image, and three item matrices."""
+        """Peak bytes of a fit: the Krylov basis, a block and its image, and two item matrices."""
         short, long = sorted((users, items))
         factors = self._factors((users, items))
         width = min(short, int(1.7 * factors) + 128)
         basis = 4 * width * (2 * short + min(long, ROWS_AT_ONCE)) + 24 * width**2
-        return basis + 1_024 * long + 12 * factors * items + 40 * nnz
+        return basis + 1_024 * long + 8 * factors * items + 40 * nnz
+
+    def encoder_of(self, items: Rows) -> npt.NDArray[np.float32]:
+        """What each of these item rows (m,) adds to a user who has it, float32 (m, factors).
+
+        Di^-pi V diag(s² / (s² + λ)), made of the decoder: kept beside it, it would double every artifact.
+        """
+        if self.own_encoder_ is not None:
+            return self.own_encoder_[items]
+        return self.decoder_[items] * self.item_weight_[items, None] * self.factor_weight_
 
     def _vectors(self, history: sparse.csr_matrix, rows: Rows) -> Factors:
-        user = valued(history, self.parameters.values) @ self.encoder_
+        given = valued(history, self.parameters.values)
+        if self.own_encoder_ is not None:
+            user = given @ self.own_encoder_
+        else:
+            weights = given.data * self.item_weight_[given.indices]
+            weighted = sparse.csr_matrix((weights, given.indices, given.indptr), shape=given.shape)
+            user = (weighted @ self.decoder_) * self.factor_weight_
         return Factors(np.asarray(user, dtype=np.float32), self.decoder_)
 
     def _score_similar(self, items: Rows, out: Scores) -> None:
@@ -145,14 +164,21 @@ class DegreeSVD(FactorModel):
     def _contributions(
         self, history: sparse.csr_matrix, row: int, items: Rows
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        given = valued(history, self.parameters.values).data[:, None] * self.encoder_[history.indices]
+        given = valued(history, self.parameters.values).data[:, None] * self.encoder_of(history.indices)
         return self.decoder_[items] @ given.T, np.zeros(items.size, dtype=np.float32)
 
     def _arrays(self) -> Arrays:
-        return {"encoder": self.encoder_, "decoder": self.decoder_}
+        if self.own_encoder_ is not None:
+            return {"encoder": self.own_encoder_, "decoder": self.decoder_}
+        weights = {"item_weight": self.item_weight_, "factor_weight": self.factor_weight_}
+        return {"decoder": self.decoder_, **weights}
 
     def _restore(self, arrays: Arrays) -> None:
-        self.encoder_, self.decoder_ = arrays["encoder"], arrays["decoder"]
+        self.decoder_ = arrays["decoder"]
+        # an artifact of an earlier version has an encoder and no weights
+        self.own_encoder_ = arrays.get("encoder")
+        if self.own_encoder_ is None:
+            self.item_weight_, self.factor_weight_ = arrays["item_weight"], arrays["factor_weight"]
 
 
 def degree_normalised(

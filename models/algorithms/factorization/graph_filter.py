@@ -72,7 +72,9 @@ class GraphFilter(DegreeSVD):
         super()._fit(dataset)
         degrees = valued(dataset.matrix, self.parameters.values).sum(axis=0)
         self._take(self._normalised(dataset.matrix)[0], np.asarray(degrees, dtype=np.float32).ravel())
-        self.decoder_ *= self._power_of_degrees(-self.parameters.popularity_power)[:, None]
+        turned_down = self._power_of_degrees(-self.parameters.popularity_power)
+        self.decoder_ *= turned_down[:, None]
+        self.item_weight_ /= turned_down
 
     def _take(self, normal: sparse.csr_matrix, degrees: npt.NDArray[np.float32]) -> None:
         chosen = self.parameters

@@ -29,7 +29,9 @@ def test_factors_are_the_formula() -> None:
     users = (DATA.matrix.toarray() > 0).sum(axis=0).astype(np.float64)
     seen = users > 0
     w = np.diag(users[seen] / (users[seen] + 3.0))
-    for found, factors in ((model.encoder_, plain.encoder_), (model.decoder_, plain.decoder_)):
+    everything = np.arange(len(DATA.items))
+    pairs = (model.encoder_of(everything), plain.encoder_of(everything)), (model.decoder_, plain.decoder_)
+    for found, factors in pairs:
         length = np.linalg.norm(factors, axis=1)
         unit = factors[seen] / length[seen, None]
         gram = z[seen].T @ w @ z[seen] + 0.5 * np.eye(z.shape[1])
@@ -92,7 +94,7 @@ def test_scores_count_by_recent_demand() -> None:
     share = (sold + 0.1) / (sold + 2.1)
     share = np.append(share, share[2])  # nobody took the last: it counts like the one with the fewest users
     np.testing.assert_allclose(model.decoder_, plain.decoder_ * share[:, None], rtol=1e-5)
-    np.testing.assert_array_equal(model.encoder_, plain.encoder_)
+    np.testing.assert_array_equal(model.own_encoder_, plain.own_encoder_)
     found, scores = model.recommend(data.users.ids, 4).row(1)
     assert model.explain(17, int(found[0])).score == pytest.approx(float(scores[0]), rel=1e-4)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -44,6 +46,20 @@ def test_fold_in_is_the_closed_form(ridge: float) -> None:
     np.testing.assert_allclose(scores, expected[DATA.items.index(products)], atol=1e-5)
 
 
+def test_an_artifact_with_an_encoder_of_its_own_gives_the_same_lists(tmp_path: Path) -> None:
+    model = DegreeSVD(DegreeSVDParameters(factors=9)).fit(DATA)
+    former = DegreeSVD(DegreeSVDParameters(factors=9)).fit(DATA)
+    former.own_encoder_ = former.encoder_of(np.arange(len(DATA.items)))
+    former.save(tmp_path / "former")
+    assert (tmp_path / "former" / "fitted_encoder.npy").exists()
+    read = DegreeSVD.load(tmp_path / "former")
+    ranking, expected = (each.recommend(DATA.users.ids, 5) for each in (read, model))
+    assert np.array_equal(ranking.products, expected.products)
+    np.testing.assert_allclose(ranking.scores, expected.scores, rtol=1e-5)
+    model.save(tmp_path / "model")
+    assert not (tmp_path / "model" / "fitted_encoder.npy").exists()
+
+
 @pytest.mark.parametrize("shape", [(300, 180), (180, 300)])
 @pytest.mark.parametrize("rows_at_once", [truncated_svd.ROWS_AT_ONCE, 7])
 def test_singular_vectors_are_lapacks(
@@ -65,8 +81,8 @@ def test_singular_vectors_are_lapacks(
 
 def test_more_factors_than_the_matrix_has() -> None:
     model = DegreeSVD(DegreeSVDParameters(factors=500)).fit(DATA)
-    assert model.encoder_.shape[1] == min(DATA.matrix.shape)
-    assert np.isfinite(model.encoder_).all()
+    assert model.decoder_.shape[1] == min(DATA.matrix.shape)
+    assert np.isfinite(model.encoder_of(np.arange(len(DATA.items)))).all()
     assert np.isfinite(model.decoder_).all()
 
 
@@ -91,13 +107,13 @@ def test_a_length_that_is_not_given_is_the_one_that_memory_allows(
 @pytest.mark.parametrize(("users_per_factor", "factors"), [(0, 20), (2, 12), (3, 8), (24, 4)])
 def test_few_users_bound_the_factors(users_per_factor: int, factors: int) -> None:
     model = DegreeSVD(DegreeSVDParameters(factors=20, users_per_factor=users_per_factor)).fit(DATA)
-    assert model.encoder_.shape[1] == factors
+    assert model.decoder_.shape[1] == factors
 
 
 def test_a_fit_takes_the_length_that_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(factor_model, "FEWEST_FACTORS", 5)
     monkeypatch.setattr(factor_model, "ALL_VECTORS", 7 * sum(DATA.matrix.shape))
-    assert DegreeSVD().fit(DATA).encoder_.shape[1] == 7
+    assert DegreeSVD().fit(DATA).decoder_.shape[1] == 7
     assert ALS().fit(DATA).item_factors_.shape[1] == 7
 
 
