@@ -167,7 +167,12 @@ class Panel:
         among = None if self.pool is None else _Columns.of(self.pool, request.history)
         blocks = []
         for number, member in enumerate(self.members.values()):
-            history = member.history_[request.rows] if histories is None else member._matrix_of(histories)
+            if histories is None:
+                history = member.history_[request.rows]
+            elif type(member)._matrix_of is Recommender._matrix_of:
+                history = request.history  # the same sums, made once
+            else:
+                history = member._matrix_of(histories)
             own = RankRequest(history, request.rows, Selection.all(), histories)
             if among is None or member.knows_rare:
                 blocks.append(member._opinions(own, _line(number, request.history.shape)))
