@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from recsys.durations import format_seconds
+from recsys.processes.heap import trim_heap
 
 __all__ = ["Step", "Steps", "watch_memory"]
 
@@ -90,6 +91,8 @@ class Steps:
             finally:
                 step.seconds = perf_counter() - started
         step.peak_mib = memory.peak_mib
+        # what one fit freed would stay with the process, in pieces that the next one cannot use
+        trim_heap()
         self.done.append(step)
         if self.console is not None:
             notes = [step.note] if step.note else []

@@ -19,6 +19,7 @@ from models.hybrid.training_windows import QUESTIONS, Creators, fitted, observe,
 from models.shared.fitted_members import FittedMembers
 from models.shared.parallel import in_parallel
 from recsys.errors import Invalid
+from recsys.processes.heap import trim_heap
 
 __all__ = [
     "LIKENESS",
@@ -107,6 +108,8 @@ def backtest(creators: Creators, dataset: Dataset, plan: BacktestPlan) -> Backte
         observed, dataset, plan
     ):
         observed = _on_last_successes(creators, dataset, plan) or observed
+    # fitting, asking and learning leave a gigabyte in pieces that what follows cannot use
+    trim_heap()
     names = observed.names
     decided = [question for question in QUESTIONS if _enough(observed.parts(question))]
 
@@ -115,6 +118,7 @@ def backtest(creators: Creators, dataset: Dataset, plan: BacktestPlan) -> Backte
         return choose(names, leader, observed.parts(question), k=plan.k, trees=plan.trees, seed=plan.seed)
 
     choices = dict(zip(decided, in_parallel(decide, decided), strict=True))
+    trim_heap()
     if choices:
         for question in QUESTIONS:  # if only one could be tested, the other takes its best guess
             if question not in choices:

@@ -22,6 +22,7 @@ from models.shared.fitted_members import FittedMembers
 from models.shared.memory_budget import free_bytes
 from models.shared.parallel import WORKERS, even_parts, in_parallel
 from recsys.errors import Invalid
+from recsys.processes.heap import trim_heap
 
 __all__ = ["QUESTIONS", "Creators", "fitted", "observe", "observe_last"]
 
@@ -57,6 +58,7 @@ def fitted(members: Creators, dataset: Dataset, known: FittedMembers | None) -> 
     largest = sorted(create().forecast(*shape) for create in members.values())[-WORKERS:]
     run = in_parallel if sum(largest) < free_bytes() // 2 else _one_by_one
     found = dict(zip(members, run(fit, list(members)), strict=True))
+    trim_heap()
     models = {name: each for name, each in found.items() if isinstance(each, Recommender)}
     refused = {name: each for name, each in found.items() if isinstance(each, str)}
     return Panel(models), refused

@@ -94,7 +94,7 @@ def _parts(matrix: sparse.csr_matrix) -> tuple[Indices, Indices, Float]:
 def _times_columns(indptr: Indices, indices: Indices, data: Float, columns: Float, out: Float) -> None:
     """Fill `out` (rows, n) with the rows of a csr times `columns` (m, n), as scipy does, entry by entry.
 
-    Scipy is compiled for any processor, this for the one that runs it, and no part of the matrix is copied.
+    Scipy is compiled for any processor, this for the processor at hand, and no part of the matrix is copied.
     """
     for row in range(indptr.size - 1):
         line = out[row]

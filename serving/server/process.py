@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import multiprocessing
-import platform
 import signal
 import socket
 import threading
@@ -17,13 +15,13 @@ import uvicorn
 from recsys.cache import client as cache
 from recsys.database.session import dispose_engines
 from recsys.log import get_logger
+from recsys.processes.heap import trim_heap, use_one_heap
 from serving.server.app import create_app
 from serving.state.refresher import Refresher
 
 __all__ = ["ApiServer", "prepare_workers", "run_worker", "server_config"]
 
 _log = get_logger(__name__)
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _prepared: list[uvicorn.Config] = []
 
 
@@ -53,7 +51,7 @@ def prepare_workers() -> None:
     Unavailable
         PostgreSQL is away.
     """
-    _use_one_heap()
+    use_one_heap()
     refresher = Refresher()
     refresher.prepare_to_fork()
     config = server_config(create_app(refresher))
@@ -62,24 +60,6 @@ def prepare_workers() -> None:
     dispose_engines()
     cache.close()
     _prepared[:] = [config]
-
-
-def _use_one_heap() -> None:
-    """Make glibc return unused memory, instead of keeping it for each thread of each worker.
-
-    Its mmap threshold grows with use unless it is set; see mallopt(3). Other C libraries are not tuned.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    mallopt = ctypes.CDLL(None).mallopt
-    for option, value in ((_ARENA_MAX, 1), (_MMAP_THRESHOLD, 2**17), (_TRIM_THRESHOLD, 2**17)):
-        mallopt(option, value)
-
-
-def _trim_heap() -> None:
-    """Return the memory that loading a model no longer needs; see malloc_trim(3)."""
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def run_worker(listener: socket.socket, ready: Callable[[], None]) -> None:
@@ -101,7 +81,7 @@ class ApiServer(uvicorn.Server):
         """Load the application's state, and listen."""
         await super().startup(sockets)
         if self._ready is not None:
-            _trim_heap()
+            trim_heap()
             self._ready()
         parent = multiprocessing.parent_process()
         if parent is not None:

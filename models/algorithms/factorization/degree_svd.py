@@ -127,14 +127,16 @@ class DegreeSVD(FactorModel):
         basis = 4 * width * (2 * short + min(long, ROWS_AT_ONCE)) + 24 * width**2
         return basis + 1_024 * long + 8 * factors * items + 40 * nnz
 
-    def encoder_of(self, items: Rows) -> npt.NDArray[np.float32]:
+    def encoder_of(self, items: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
         """What each of these item rows (m,) adds to a user who has it, float32 (m, factors).
 
         Di^-pi V diag(s² / (s² + λ)), made of the decoder: kept beside it, it would double every artifact.
         """
-        if self.own_encoder_ is not None:
-            return self.own_encoder_[items]
-        return self.decoder_[items] * self.item_weight_[items, None] * self.factor_weight_
+        if self.own_encoder_ is None:
+            found = self.decoder_[items] * self.item_weight_[items, None] * self.factor_weight_
+        else:
+            found = self.own_encoder_[items]
+        return np.asarray(found, dtype=np.float32)
 
     def _vectors(self, history: sparse.csr_matrix, rows: Rows) -> Factors:
         given = valued(history, self.parameters.values)

@@ -1,4 +1,4 @@
-"""A log is told of a long scoring each minute; a terminal, which has a bar, once."""
+"""A log has a line of a long scoring each minute; a terminal, which has a bar, has one."""
 
 from __future__ import annotations
 
