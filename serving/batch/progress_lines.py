@@ -10,7 +10,7 @@ SECONDS_BETWEEN_LINES = 60.0
 
 
 class RateLines:
-    """Speed and remaining time: one line after the first batch, and in a log, which has no bar, each minute.
+    """Speed and remaining time after the first batch, in a log, which has no bar, each minute, and the end.
 
     Attributes
     ----------
@@ -24,7 +24,12 @@ class RateLines:
 
     def line(self, done: int, total: int, elapsed: float) -> str | None:
         """The line that is due when `done` of `total` users are scored after `elapsed` seconds, if any."""
-        if self._next is None or elapsed < self._next or done >= total:
+        if done >= total:
+            if self._next == 0.0:
+                return None  # it was one batch
+            # of many users, the rows take minutes more
+            return f"{total:,} users ranked in {format_seconds(elapsed)}; now the rows of their lists are written"
+        if self._next is None or elapsed < self._next:
             return None
         self._next = elapsed + SECONDS_BETWEEN_LINES if self.is_log else None
         remaining = format_seconds(elapsed * (total - done) / done)
