@@ -28,7 +28,8 @@ class RateLines:
             if self._next == 0.0:
                 return None  # it was one batch
             # of many users, the rows take minutes more
-            return f"{total:,} users ranked in {format_seconds(elapsed)}; now the rows of their lists are written"
+            took = format_seconds(elapsed)
+            return f"{total:,} users ranked in {took}; now the rows of their lists are written"
         if self._next is None or elapsed < self._next:
             return None
         self._next = elapsed + SECONDS_BETWEEN_LINES if self.is_log else None
