@@ -22,7 +22,13 @@ _CONTENT = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """One file of an artifact. path : below the artifact's folder; empty where the artifact is one file."""
+    """One file of an artifact.
+
+    Attributes
+    ----------
+    path
+        Below the artifact's folder; empty where the artifact is one file.
+    """
 
     path: str
     size: int

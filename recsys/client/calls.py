@@ -89,7 +89,22 @@ def _plain(response: httpx.Response) -> dict[str, str]:
 
 
 def reference(own: str, named: int | str) -> str:
-    """Return a number or `SCHEME:VALUE`; own: `sku` or `username`. Raises ValueError."""
+    """Return a number or `SCHEME:VALUE`.
+
+    Parameters
+    ----------
+    own
+        The scheme of the shop's own ids, `sku` or `username`.
+    named
+        The number, or the shop's own id.
+
+    Raises
+    ------
+    ValueError
+        The own id is empty.
+    TypeError
+        `named` is neither a number nor a text.
+    """
     if isinstance(named, bool) or not isinstance(named, int | str):
         raise TypeError(f"a number or the shop's own id ({own}) is expected, not {type(named).__name__}")
     if named == "":
@@ -158,7 +173,13 @@ def search_call(text: str, **parameters: Any) -> ClientCall[SearchedProducts]:
 
 
 def preview_call(rule: Mapping[str, Any], request: Mapping[str, Any]) -> ClientCall[dict[str, Any]]:
-    """Return the call that previews a rule; request: further members of its body."""
+    """Return the call that previews a rule.
+
+    Parameters
+    ----------
+    request
+        Further members of the call's body.
+    """
     path = f"{_API}/recommendations/rules/preview"
     return ClientCall("POST", path, dict, body={"rule": rule, **request})
 

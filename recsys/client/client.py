@@ -188,11 +188,23 @@ class RecsysClient(_Calls):
         return self._run(calls.list_call("new", **parameters))
 
     def page(self, body: Mapping[str, Any]) -> dict[str, RecommendedList]:
-        """Return the lists of a page by name; body: as of `page_recommendations` (`PageIn`)."""
+        """Return the lists of a page by name.
+
+        Parameters
+        ----------
+        body
+            As of `page_recommendations` (`PageIn`).
+        """
         return self._run(calls.page_call(body))
 
     def search(self, text: str, **parameters: Any) -> SearchedProducts:
-        """Search products; parameters: as of `search_products`, such as limit, category and cursor."""
+        """Search products.
+
+        Parameters
+        ----------
+        **parameters
+            As of `search_products`, such as limit, category and cursor.
+        """
         return self._run(calls.search_call(text, **parameters))
 
     def preview_rule(self, rule: Mapping[str, Any], **request: Any) -> Any:

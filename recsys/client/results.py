@@ -147,7 +147,13 @@ class EventReport:
 
     @classmethod
     def joined(cls, reports: Sequence[EventReport], sizes: Sequence[int]) -> EventReport:
-        """Return one report of several requests; sizes: how many events each of them had."""
+        """Return one report of several requests.
+
+        Parameters
+        ----------
+        sizes
+            How many events each of the requests had.
+        """
         verdicts: list[EventVerdict] = []
         start = 0
         for report, size in zip(reports, sizes, strict=True):

@@ -30,7 +30,13 @@ _LIMIT = Gauge(
 
 
 def watch_pool(engine: Engine, limit: int) -> None:
-    """Count the connections of an engine that are lent out; limit : how many it lends at most."""
+    """Count the connections of an engine that are lent out.
+
+    Parameters
+    ----------
+    limit
+        How many connections the engine lends at most.
+    """
     _LIMIT.set(limit)
 
     @event.listens_for(engine, "checkout")

@@ -51,7 +51,15 @@ _READS = Counter(
 
 @dataclass
 class ReplicaState:
-    """What is known of a replica; lag in seconds, replayed: the position that it has reached."""
+    """What is known of a replica.
+
+    Attributes
+    ----------
+    lag
+        In seconds.
+    replayed
+        The position that the replica has reached.
+    """
 
     url: str
     lag: float = math.inf

@@ -44,7 +44,13 @@ _log = get_logger(__name__)
 
 @dataclass
 class _Child:
-    """A process of this one. terminated_at : when it was asked to end, on the monotonic clock."""
+    """A process of this one.
+
+    Attributes
+    ----------
+    terminated_at
+        When it was asked to end, on the monotonic clock.
+    """
 
     process: subprocess.Popen[bytes]
     log: Path

@@ -42,7 +42,15 @@ class ExplainedHit:
 
 @dataclass(frozen=True)
 class ExplainedSearch:
-    """A search without its pages. words : as they were understood. any_word : one word was enough."""
+    """A search without its pages.
+
+    Attributes
+    ----------
+    words
+        As they were understood.
+    any_word
+        One word was enough.
+    """
 
     words: tuple[str, ...]
     synonyms: tuple[tuple[str, ...], ...]

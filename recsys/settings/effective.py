@@ -23,7 +23,15 @@ _SECRET = "••••••"
 
 @dataclass(frozen=True)
 class EffectiveSetting:
-    """One setting. value : as the variable would be written; None: unset. default : likewise."""
+    """One setting.
+
+    Attributes
+    ----------
+    value
+        As the variable would be written; None if it is unset.
+    default
+        As the variable would be written; None if it is unset.
+    """
 
     variable: str
     value: str | None

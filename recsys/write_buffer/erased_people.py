@@ -23,7 +23,13 @@ class ErasedPosts:
         self._erased = ErasedPeople.among(session, set().union(*self._identifiers.values()))
 
     def includes(self, post: Post, *, is_refused: bool = False) -> bool:
-        """Whether the post is to be dropped; is_refused : it names a user who does not exist."""
+        """Whether the post is to be dropped.
+
+        Parameters
+        ----------
+        is_refused
+            The post names a user who does not exist.
+        """
         accepted = datetime.fromtimestamp(post.accepted, UTC)
         return self._erased.includes(self._identifiers[id(post)], accepted, is_refused=is_refused)
 

@@ -40,7 +40,15 @@ class KeyPlace(ABC):
 
 @dataclass(frozen=True)
 class _Keys(KeyPlace):
-    """Whole keys. names : of a person; patterns : of keys that are found by looking at all."""
+    """Whole keys.
+
+    Attributes
+    ----------
+    names
+        Of a person.
+    patterns
+        Of keys that are found by looking at all.
+    """
 
     names: Callable[[Person], list[str]] = lambda person: []
     patterns: Callable[[Person], list[str]] = lambda person: []

@@ -57,7 +57,13 @@ _REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class PageVisitor:
-    """The visitor of a page. user_id : of the signed token; None for a guest."""
+    """The visitor of a page.
+
+    Attributes
+    ----------
+    user_id
+        Of the signed token; None for a guest.
+    """
 
     user_id: int | None
 

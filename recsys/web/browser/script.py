@@ -68,7 +68,13 @@ def script() -> Script:
 
 
 def snippet(api: str, key: str, *, pinned: bool = False) -> str:
-    """The line of HTML for the pages of a shop; pinned: with this version and its integrity hash."""
+    """The line of HTML for the pages of a shop.
+
+    Parameters
+    ----------
+    pinned
+        With this version and its integrity hash.
+    """
     api = api.rstrip("/")
     if not pinned:
         return f'<script type="module" src="{api}{STABLE_PATH}" data-key="{key}"></script>'

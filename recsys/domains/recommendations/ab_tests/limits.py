@@ -50,7 +50,13 @@ def exceeds(count: int, lists: int, limit: float) -> bool:
 def read_service(
     session: Session, test: Running, arm: str, *, since: datetime, until: datetime
 ) -> ArmService:
-    """Count an arm's lists of [since, until) whose time was noted. arm : a name, or `INTERLEAVED`."""
+    """Count an arm's lists of [since, until) whose time was noted.
+
+    Parameters
+    ----------
+    arm
+        A name, or `INTERLEAVED`.
+    """
     limits = test.design.limits or ServiceLimits()
     fallback = fallback_label(test.name, arm)
     counts = session.execute(

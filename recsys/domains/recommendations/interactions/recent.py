@@ -45,7 +45,13 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Touched:
-    """One interaction of a user, or of a guest by the session; value: of the interaction."""
+    """One interaction of a user, or of a guest by the session.
+
+    Attributes
+    ----------
+    value
+        Of the interaction.
+    """
 
     user_id: int | None
     product_id: int
