@@ -152,7 +152,13 @@ def weigh(
     *,
     limit: int | None = LIMIT,
 ) -> list[History]:
-    """The histories that the newest `limit` interactions of each user make; moment: as of `histories`."""
+    """The histories that the newest `limit` interactions of each user make.
+
+    Parameters
+    ----------
+    moment
+        As of `histories`.
+    """
     if not interactions:
         return []
     kept = [one.newest(limit) for one in interactions]

@@ -187,7 +187,13 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What was chosen for a question and why; figures : mean NDCG of each rule on the judged users."""
+    """What was chosen for a question and why.
+
+    Attributes
+    ----------
+    figures
+        Mean NDCG of each rule on the judged users.
+    """
 
     stage: Stage
     reason: str

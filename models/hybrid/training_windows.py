@@ -93,7 +93,13 @@ def observe(
 def observe_last(
     panel: Panel, train: Dataset, held: Sequence[HeldOut], days: float, *, length: int
 ) -> dict[Question, Examples]:
-    """The same for what `models.hybrid.last_successes` holds out. days : what counts as lately."""
+    """The same for what `models.hybrid.last_successes` holds out.
+
+    Parameters
+    ----------
+    days
+        What counts as lately.
+    """
     found = _asked_together(_shown(panel, train), train, held, FeatureSnapshot.learn(train, days), length)
     return {each.question: examples for each, examples in found}
 

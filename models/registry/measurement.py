@@ -158,7 +158,13 @@ class MeasuredTest(BaseModel):
 
 
 class Measurement(BaseModel):
-    """The figures. shown : whether impressions are those that pages reported, or all that was answered."""
+    """The figures.
+
+    Attributes
+    ----------
+    shown
+        Whether impressions are those that pages reported, or all that was answered.
+    """
 
     measured_at: datetime
     seconds: float

@@ -90,7 +90,19 @@ class CoVisitation(Sequential):
     def _transitions(
         self, dataset: Dataset, steps: StepSequence, events: Events, weight: npt.NDArray[np.float32]
     ) -> sparse.csr_matrix:
-        """csr float32 (items, items): `weights_`. events : in the order of `steps`; weight : of each."""
+        """The weights from item to item, `weights_`.
+
+        Parameters
+        ----------
+        events
+            In the order of `steps`.
+        weight : float32, shape (events,)
+            Of each event.
+
+        Returns
+        -------
+        csr float32, shape (items, items)
+        """
         chosen = self.parameters
         target = steps.summed(weight)
         source = target.copy()

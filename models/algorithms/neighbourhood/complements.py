@@ -193,7 +193,23 @@ class _ComplementBlocks:
     def _not_instead(
         self, rows: Rows, left: Rows, right: Rows, both: Floats, *, unknown: bool = False
     ) -> Floats:
-        """The share of baskets, 1 across categories. unknown : products without a category share one."""
+        """The share of baskets of each pair of products, 1 across categories.
+
+        Parameters
+        ----------
+        left
+            Of each pair, the place of the first product in `rows`.
+        right
+            Of each pair, the row of the second product.
+        both
+            How many baskets hold both.
+        unknown
+            Products without a category share one.
+
+        Returns
+        -------
+        float64, shape (pairs,)
+        """
         share = np.ones(left.size)
         of_one = self.leaf[rows[left]] == self.leaf[right]
         same = np.flatnonzero(of_one if unknown else of_one & (self.leaf[right] >= 0))

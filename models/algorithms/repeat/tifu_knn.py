@@ -120,7 +120,13 @@ class TIFUKNN(Faded):
         return True
 
     def _add_own(self, history: sparse.csr_matrix, out: Scores, column: Rows) -> None:
-        """Add the users' own part. column : int64 (items,): where each item is in `out`, -1: nowhere."""
+        """Add the users' own part.
+
+        Parameters
+        ----------
+        column : int64, shape (items,)
+            Where each item is in `out`; -1 is nowhere.
+        """
         own = _divided(history, _sums(history)) * np.float32(self.parameters.own)
         own.eliminate_zeros()
         at = column[own.indices]
@@ -145,7 +151,13 @@ class TIFUKNN(Faded):
         self._tell_densely(near, out, self.directions_)
 
     def _tell_densely(self, near: sparse.csr_matrix, out: Scores, directions: sparse.csr_matrix) -> None:
-        """`_tell` by all references with weights, most of them 0. directions : rows of `directions_`."""
+        """`_tell` by all references with weights, most of them 0.
+
+        Parameters
+        ----------
+        directions
+            Rows of `directions_`, one for each column of `out`.
+        """
         # a share is a direction times length / sum
         scale = np.divide(1.0, self._totals, out=np.zeros_like(self._totals), where=self._totals > 0)
         weights = (near.toarray() * scale).astype(np.float32, copy=False)

@@ -252,7 +252,13 @@ def ridge_columns(
 def _submatrix(
     matrix: sparse.csr_matrix, chosen: npt.NDArray[np.integer], place: npt.NDArray[np.int64]
 ) -> sparse.coo_matrix:
-    """matrix[chosen][:, chosen]. place : int64 (columns,), all -1, and left so."""
+    """matrix[chosen][:, chosen].
+
+    Parameters
+    ----------
+    place : int64, shape (columns,)
+        All -1, and left so.
+    """
     place[chosen] = np.arange(chosen.size)
     start = matrix.indptr[chosen].astype(np.int64)
     length = matrix.indptr[chosen + 1] - start

@@ -96,7 +96,19 @@ class Sequential(ItemItem):
     def _transitions(
         self, dataset: Dataset, steps: StepSequence, events: Events, weight: npt.NDArray[np.float32]
     ) -> sparse.csr_matrix:
-        """csr float32 (items, items): `weights_`. events : in the order of `steps`; weight : of each."""
+        """The weights from item to item, `weights_`.
+
+        Parameters
+        ----------
+        events
+            In the order of `steps`.
+        weight : float32, shape (events,)
+            Of each event.
+
+        Returns
+        -------
+        csr float32, shape (items, items)
+        """
 
     def _history_decay(self) -> float:
         return float(getattr(self.parameters, "history_decay"))  # noqa: B009 - each subclass has the field
