@@ -29,7 +29,15 @@ _log = get_logger(__name__)
 
 
 class AttentionItem(BaseModel):
-    """One thing to look at. job, job_title : the job that mends it; remedy : the command to type instead."""
+    """One thing to look at.
+
+    Attributes
+    ----------
+    remedy
+        The command to type instead of a job.
+    job, job_title
+        The job that mends it.
+    """
 
     part: str
     state: str

@@ -38,7 +38,13 @@ def first_members(name: str) -> list[tuple[int, str]]:
 
 @dataclass(frozen=True, eq=False)
 class DraftedRules:
-    """The rules in force, and these with drafts, for any visitor. audience : whom the drafts are for."""
+    """The rules in force, and these with drafts, for any visitor.
+
+    Attributes
+    ----------
+    audience
+        Whom the drafts are for.
+    """
 
     recommender: Recommender
     drafts: Sequence[Rule]

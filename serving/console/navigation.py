@@ -13,7 +13,15 @@ __all__ = ["SCREENS", "ScreenLink", "navigation_for"]
 
 @dataclass(frozen=True)
 class ScreenLink:
-    """A screen of the console; group : the heading under which it stands; role : who may open it."""
+    """A screen of the console.
+
+    Attributes
+    ----------
+    group
+        The heading under which it stands.
+    role
+        Who may open it.
+    """
 
     title: str
     path: str

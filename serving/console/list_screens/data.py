@@ -52,7 +52,13 @@ class RefusedReason(BaseModel):
 
 
 class RefusedFile(BaseModel):
-    """The refused rows of one import. is_cut : only the first rows were counted."""
+    """The refused rows of one import.
+
+    Attributes
+    ----------
+    is_cut
+        Only the first rows were counted.
+    """
 
     name: str
     written_at: datetime
@@ -111,7 +117,13 @@ class RefusedEventsRow(BaseModel):
 
 
 class PartFinding(BaseModel):
-    """What `recsys doctor` finds about one part of the data. remedy : the command that mends it."""
+    """What `recsys doctor` finds about one part of the data.
+
+    Attributes
+    ----------
+    remedy
+        The command that mends it.
+    """
 
     part: str
     state: str

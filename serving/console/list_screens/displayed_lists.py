@@ -95,7 +95,13 @@ def displayed(
     response: RecommendationResponse,
     parts: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> DisplayedList:
-    """Return a response as it is displayed; parts : of the score of each product, as `explain=true`."""
+    """Return a response as it is displayed.
+
+    Parameters
+    ----------
+    parts
+        By product the parts of its score, as `explain=true` returns them.
+    """
     return DisplayedList(
         title=title,
         source=response.source,

@@ -77,7 +77,13 @@ class PersonSummary(BaseModel):
 
 
 class PeopleContent(BaseModel):
-    """The content of the search for a person. query : what was searched for; empty: the first accounts."""
+    """The content of the search for a person.
+
+    Attributes
+    ----------
+    query
+        What was searched for; empty for the first accounts.
+    """
 
     query: str
     matches: list[PersonSummary]
@@ -93,14 +99,26 @@ class PastInteraction(BaseModel):
 
 
 class HistoryDay(BaseModel):
-    """The interactions of one day, newest first; day : such as 2026-11-29, or "undated"."""
+    """The interactions of one day, newest first.
+
+    Attributes
+    ----------
+    day
+        Such as 2026-11-29, or "undated".
+    """
 
     day: str
     interactions: list[PastInteraction]
 
 
 class TasteEntry(BaseModel):
-    """One preference. share : from 0 to 1, of the strongest of its kind."""
+    """One preference.
+
+    Attributes
+    ----------
+    share
+        From 0 to 1, of the strongest of its kind.
+    """
 
     facet: str
     name: str

@@ -62,7 +62,13 @@ class ProductsContent(BaseModel):
 
 
 class VariantStock(BaseModel):
-    """One variant and its stock; quantity : None where stock is not counted."""
+    """One variant and its stock.
+
+    Attributes
+    ----------
+    quantity
+        None where stock is not counted.
+    """
 
     name: str
     sku: str | None

@@ -68,7 +68,13 @@ RuleId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
 class RuleRow(BaseModel):
-    """One rule as it is listed. effect, target, period : in words."""
+    """One rule as it is listed.
+
+    Attributes
+    ----------
+    effect, target, period
+        In words.
+    """
 
     id: int
     version: int
@@ -85,7 +91,7 @@ class RuleRow(BaseModel):
 
 
 class CalendarRow(BaseModel):
-    """The period of one rule. span : of the calendar, from 0 to 1; text : the period in words."""
+    """The period of one rule in words, and as a part of the calendar from 0 to 1."""
 
     id: int
     name: str
@@ -95,7 +101,13 @@ class CalendarRow(BaseModel):
 
 
 class RuleChangeRow(BaseModel):
-    """One recorded change. fields : those that differ, as "name: before → after"."""
+    """One recorded change.
+
+    Attributes
+    ----------
+    fields
+        Those that differ, as "name: before → after".
+    """
 
     rule_id: int
     name: str
@@ -106,7 +118,13 @@ class RuleChangeRow(BaseModel):
 
 
 class RulesContent(BaseModel):
-    """The content of the screen. made : rules that were just saved, which one button deletes again."""
+    """The content of the screen.
+
+    Attributes
+    ----------
+    made
+        Rules that were just saved, which one button deletes again.
+    """
 
     view: View
     rows: list[RuleRow]
@@ -119,7 +137,13 @@ class RulesContent(BaseModel):
 
 
 class RuleContent(BaseModel):
-    """The content of the screen of one rule, or of a new one. fields : of the form, as texts."""
+    """The content of the screen of one rule, or of a new one.
+
+    Attributes
+    ----------
+    fields
+        Of the form, as texts.
+    """
 
     row: RuleRow | None
     fields: dict[str, str]

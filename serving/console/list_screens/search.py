@@ -33,7 +33,13 @@ SynonymId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
 class SearchMatch(BaseModel):
-    """One match. parts : text, popularity and taste, which add up to `worth`."""
+    """One match.
+
+    Attributes
+    ----------
+    parts
+        Text, popularity and taste, which add up to `worth`.
+    """
 
     position: int
     product_id: int
@@ -52,7 +58,13 @@ class CountedQuery(BaseModel):
 
 
 class ClicksAtPlace(BaseModel):
-    """Clicks on one position; place : such as "3", or "after 10"."""
+    """Clicks on one position.
+
+    Attributes
+    ----------
+    place
+        Such as "3", or "after 10".
+    """
 
     place: str
     clicks: int

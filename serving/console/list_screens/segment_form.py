@@ -67,7 +67,13 @@ class SegmentForm(BaseModel):
 
 @dataclass
 class UnderstoodForm:
-    """What the fields name. problems : of each field that names nothing, by its name."""
+    """What the fields name.
+
+    Attributes
+    ----------
+    problems
+        Of each field that names nothing, by its name.
+    """
 
     request: SegmentRequest | None = None
     named: list[tuple[str, str]] = field(default_factory=list)

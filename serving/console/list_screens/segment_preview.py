@@ -22,7 +22,15 @@ PREVIEWED_PEOPLE, PREVIEWED_PRODUCTS = 10, 20
 
 
 class SegmentPerson(BaseModel):
-    """One of the first members. own_id : as fields take it. about : the product or category meant."""
+    """One of the first members.
+
+    Attributes
+    ----------
+    own_id
+        As fields take it.
+    about
+        The product or category meant.
+    """
 
     user_id: int
     own_id: str
@@ -40,7 +48,15 @@ class PreviewedProduct(BaseModel):
 
 
 class PreviewedSegment(BaseModel):
-    """The segment. edit : the address of its screen; understood : what its fields name."""
+    """The segment.
+
+    Attributes
+    ----------
+    edit
+        The address of its screen.
+    understood
+        What its fields name.
+    """
 
     title: str
     edit: str
@@ -79,7 +95,13 @@ def previewed(catalogue: Catalogue, query: str) -> PreviewedSegment:
 def listed_products(
     catalogue: Catalogue, pages: Sequence[tuple[Sequence[int], Sequence[int]]]
 ) -> list[PreviewedProduct]:
-    """The products of most pages. pages : of each person, the products before and with the changes."""
+    """The products of most pages.
+
+    Parameters
+    ----------
+    pages
+        Of each person, the products before and with the changes.
+    """
     before, after = (Counter(product for page in pages for product in page[place]) for place in (0, 1))
     numbers = sorted(before.keys() | after.keys(), key=lambda each: (-after[each], -before[each], each))
     return [

@@ -37,7 +37,15 @@ DISPLAYED, EXPORTED = 50, 10_000
 
 
 class StoredRow(BaseModel):
-    """A stored segment. what : its definition in words. found : when its members were found."""
+    """A stored segment.
+
+    Attributes
+    ----------
+    what
+        Its definition in words.
+    found
+        When its members were found.
+    """
 
     name: str
     what: str

@@ -98,7 +98,13 @@ class StudioRequest(BaseModel):
 
 
 class StudioChange(BaseModel):
-    """One change of the draft. without : the address without it."""
+    """One change of the draft.
+
+    Attributes
+    ----------
+    without
+        The address without it.
+    """
 
     text: str
     without: str
@@ -123,7 +129,13 @@ class StudioCard(BaseModel):
 
 
 class ComparedPerson(BaseModel):
-    """The effect of the changes on one person's first page. expected : sum of the scores, in products."""
+    """The effect of the changes on one person's first page.
+
+    Attributes
+    ----------
+    expected_before, expected_after
+        Sum of the scores, in products.
+    """
 
     user_id: int
     name: str

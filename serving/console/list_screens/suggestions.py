@@ -35,7 +35,13 @@ class SuggestedKind(StrEnum):
 
 
 class NameSuggestion(BaseModel):
-    """One suggestion. value : what goes into the field: the own id, else the number."""
+    """One suggestion.
+
+    Attributes
+    ----------
+    value
+        What goes into the field: the own id, else the number.
+    """
 
     value: str
     label: str

@@ -31,7 +31,13 @@ NEED_PRODUCT = (Placement.SIMILAR, Placement.BOUGHT_TOGETHER)
 
 
 class PageProduct(BaseModel):
-    """One product of a page that was shown. position : as it was shown, on later pages above 1."""
+    """One product of a page that was shown.
+
+    Attributes
+    ----------
+    position
+        As it was shown, on later pages above 1.
+    """
 
     position: int
     product_id: int
@@ -40,7 +46,13 @@ class PageProduct(BaseModel):
 
 
 class WhyQuestion(BaseModel):
-    """The question as it was typed. at : a moment in UTC such as 2026-11-29T10:00; empty: now."""
+    """The question as it was typed.
+
+    Attributes
+    ----------
+    at
+        A moment in UTC such as 2026-11-29T10:00; empty for now.
+    """
 
     user: str
     session: str

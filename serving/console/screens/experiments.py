@@ -112,7 +112,13 @@ class ExperimentRow(BaseModel):
 
 
 class ExperimentsContent(BaseModel):
-    """The content of the screen. challengers, rule_sets : what could be tested."""
+    """The content of the screen.
+
+    Attributes
+    ----------
+    challengers, rule_sets
+        What could be tested.
+    """
 
     running: list[ExperimentRow]
     former: list[ExperimentRow]

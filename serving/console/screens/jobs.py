@@ -34,7 +34,13 @@ _STATES = {
 
 
 class RunSummary(BaseModel):
-    """One run. progress : the last line that it wrote, while it runs."""
+    """One run.
+
+    Attributes
+    ----------
+    progress
+        The last line that it wrote, while it runs.
+    """
 
     id: int
     job: str
@@ -67,7 +73,13 @@ class JobCard(BaseModel):
 
 
 class JobsContent(BaseModel):
-    """The content of the screen. scheduler_runs : whether some process starts jobs."""
+    """The content of the screen.
+
+    Attributes
+    ----------
+    scheduler_runs
+        Whether some process starts jobs.
+    """
 
     scheduler_runs: bool
     time_zone: str

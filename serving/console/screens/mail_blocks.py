@@ -27,7 +27,15 @@ router = screen_router("mail-block")
 
 
 class PreviewedPlace(BaseModel):
-    """One place. picture : as a data URL; link : where a click leads, None where that is not known."""
+    """One place.
+
+    Attributes
+    ----------
+    picture
+        As a data URL.
+    link
+        Where a click leads; None where that is not known.
+    """
 
     product_id: int
     name: str
@@ -37,7 +45,15 @@ class PreviewedPlace(BaseModel):
 
 
 class MailBlockContent(BaseModel):
-    """The content of the screen. html : what a mail has; is_personal : not what everybody gets."""
+    """The content of the screen.
+
+    Attributes
+    ----------
+    is_personal
+        Not what everybody gets.
+    html
+        What a mail has.
+    """
 
     user: str
     placement: Placement

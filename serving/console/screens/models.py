@@ -50,7 +50,13 @@ _MOST_HISTORY = 30
 
 
 class Interval(BaseModel):
-    """A figure of the evaluation with its 95% interval; k : length of the lists."""
+    """A figure of the evaluation with its 95% interval.
+
+    Attributes
+    ----------
+    k
+        Length of the lists.
+    """
 
     question: str
     value: float
@@ -60,7 +66,13 @@ class Interval(BaseModel):
 
 
 class ModelRow(BaseModel):
-    """One version. gate : what the rule decided, promote, refresh or hold; None for models without it."""
+    """One version.
+
+    Attributes
+    ----------
+    gate
+        What the rule decided, promote, refresh or hold; None for models without it.
+    """
 
     name: str
     algorithm: str
@@ -86,7 +98,13 @@ class PromotionRow(BaseModel):
 
 
 class ModelsContent(BaseModel):
-    """The content of the screen. rollback_to : the model that served before, None without one."""
+    """The content of the screen.
+
+    Attributes
+    ----------
+    rollback_to
+        The model that served before; None without one.
+    """
 
     active: str | None
     rollback_to: str | None
@@ -135,7 +153,13 @@ class ModelContent(BaseModel):
 
 
 class ReasonForm(BaseModel):
-    """Why; force : against the gate, and ending an A/B test."""
+    """Why.
+
+    Attributes
+    ----------
+    force
+        Against the gate, and ending an A/B test.
+    """
 
     reason: str = Field(min_length=3, max_length=500)
     force: bool = False

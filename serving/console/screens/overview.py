@@ -42,7 +42,13 @@ PLACEMENT_NAMES = {
 
 
 class ServedQuestion(BaseModel):
-    """What answers one question. model : None where products are counted instead of ranked by a model."""
+    """What answers one question.
+
+    Attributes
+    ----------
+    model
+        None where products are counted instead of ranked by a model.
+    """
 
     question: str
     model: str | None
@@ -61,7 +67,15 @@ class ServedGeneration(BaseModel):
 
 
 class AnswerRate(BaseModel):
-    """Lists of one source and placement. per_second : in the last minutes; last_hour : lists of the hour."""
+    """Lists of one source and placement.
+
+    Attributes
+    ----------
+    per_second
+        In the last minutes.
+    last_hour
+        Lists of the hour.
+    """
 
     source: str
     placement: str
@@ -71,7 +85,13 @@ class AnswerRate(BaseModel):
 
 
 class ServerHealth(BaseModel):
-    """Of this server since its start. late_share : of the lists of the last minute; None without any."""
+    """Of this server since its start.
+
+    Attributes
+    ----------
+    late_share
+        Of the lists of the last minute; None without any.
+    """
 
     late_share: float | None
     lists_last_minute: int

@@ -28,7 +28,13 @@ _LONGEST_AGENT = 300
 
 
 class LogInForm(BaseModel):
-    """What the page of the log-in sends; next : the page that was asked for."""
+    """What the page of the log-in sends.
+
+    Attributes
+    ----------
+    next
+        The page that was asked for.
+    """
 
     login: str = Field(min_length=1, max_length=255)
     password: str = Field(min_length=1, max_length=200)

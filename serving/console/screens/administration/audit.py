@@ -39,7 +39,13 @@ _STAFF_ACTIVITIES = ("role_granted", "role_withdrawn", "demote", "account_blocke
 
 
 class AuditEntry(BaseModel):
-    """One change. href : the page of what was changed."""
+    """One change.
+
+    Attributes
+    ----------
+    href
+        The page of what was changed.
+    """
 
     at: datetime
     kind: str

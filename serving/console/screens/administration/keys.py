@@ -43,14 +43,26 @@ class KeyRow(BaseModel):
 
 
 class KeysContent(BaseModel):
-    """The content of the screen. created : the new key, displayed once and never part of the JSON."""
+    """The content of the screen.
+
+    Attributes
+    ----------
+    created
+        The new key, displayed once and never part of the JSON.
+    """
 
     keys: list[KeyRow]
     created: str | None = Field(default=None, exclude=True)
 
 
 class KeyForm(BaseModel):
-    """A new key. days : it expires after so many; unset: never."""
+    """A new key.
+
+    Attributes
+    ----------
+    days
+        It expires after so many; never if unset.
+    """
 
     name: str = Field(min_length=1, max_length=100)
     days: float | None = Field(default=None, gt=0, le=36_500)

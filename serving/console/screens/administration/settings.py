@@ -36,7 +36,13 @@ class SettingGroupRows(BaseModel):
 
 
 class SettingsContent(BaseModel):
-    """The content of the screen. changed_only : only those that are not the default."""
+    """The content of the screen.
+
+    Attributes
+    ----------
+    changed_only
+        Only those that are not the default.
+    """
 
     changed_only: bool
     query: str
