@@ -56,7 +56,13 @@ class CartRow(BaseModel):
 
 
 class CartContent(BaseModel):
-    """The lines at today's prices, and what they cost. gone : products that are no longer sold."""
+    """The lines at today's prices, and what they cost.
+
+    Attributes
+    ----------
+    gone
+        Number of products that are no longer sold.
+    """
 
     lines: list[CartRow]
     subtotal: Decimal
@@ -68,7 +74,13 @@ class CartContent(BaseModel):
 
 
 class CartPage(BaseModel):
-    """The cart and its list. added_sku : what was just put into it, for the script."""
+    """The cart and its list.
+
+    Attributes
+    ----------
+    added_sku
+        What was just put into it, for the script.
+    """
 
     cart: CartContent
     sections: list[ListSection]

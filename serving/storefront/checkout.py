@@ -45,7 +45,13 @@ class CardChoice(BaseModel):
 
 
 class CheckoutPage(BaseModel):
-    """The cart that is ordered, and the sandbox's cards. key : makes a repeated form the same order."""
+    """The cart that is ordered, and the sandbox's cards.
+
+    Attributes
+    ----------
+    key
+        Makes a repeated form the same order.
+    """
 
     cart: CartContent
     cards: list[CardChoice]
@@ -69,7 +75,13 @@ class CheckoutForm(BaseModel):
 
 
 class OrderLine(BaseModel):
-    """One line of an order; path, picture : None where the product was deleted."""
+    """One line of an order.
+
+    Attributes
+    ----------
+    path, picture
+        None where the product was deleted.
+    """
 
     product: int | None
     sku: str | None
@@ -81,7 +93,15 @@ class OrderLine(BaseModel):
 
 
 class OrderPage(BaseModel):
-    """An order. cards : to pay with, where it is not paid yet; purchase : of the order, for the script."""
+    """An order.
+
+    Attributes
+    ----------
+    cards
+        To pay with, where it is not paid yet.
+    purchase
+        Of the order, for the script.
+    """
 
     id: int
     number: str

@@ -52,7 +52,13 @@ class HomePage(BaseModel):
 
 
 class VisitorsPage(BaseModel):
-    """Users of the shop, by their number. next : the next page's address."""
+    """Users of the shop, by their number.
+
+    Attributes
+    ----------
+    next
+        The next page's address.
+    """
 
     users: list[UserChoice]
     next: str | None

@@ -91,7 +91,13 @@ class ListingPage(BaseModel):
 
 
 class ListingQuery(BaseModel):
-    """What a listing is limited to. price : the beginning of a range of the price facet."""
+    """What a listing is limited to.
+
+    Attributes
+    ----------
+    price
+        The beginning of a range of the price facet.
+    """
 
     q: str = ""
     category: int | None = None

@@ -31,7 +31,15 @@ _FIELDS = ("sku", "name", "price", "compare_price", "image")
 
 
 class ProductCard(BaseModel):
-    """A product in a grid. reason, score : of a recommendation; position : from 1."""
+    """A product in a grid.
+
+    Attributes
+    ----------
+    reason, score
+        Of a recommendation.
+    position
+        From 1.
+    """
 
     id: int
     sku: str | None

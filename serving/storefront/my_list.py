@@ -41,7 +41,13 @@ class TasteChoice(BaseModel):
 
 
 class InferredTaste(BaseModel):
-    """A taste that was derived from what the visitor did; strength : from 0 to 1."""
+    """A taste that was derived from what the visitor did.
+
+    Attributes
+    ----------
+    strength
+        From 0 to 1.
+    """
 
     name: str
     strength: float

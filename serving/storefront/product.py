@@ -49,7 +49,13 @@ class ReviewLine(BaseModel):
 
 
 class ProductPage(BaseModel):
-    """A product and its lists. stock : pieces of all variants, None where they are not counted."""
+    """A product and its lists.
+
+    Attributes
+    ----------
+    stock
+        In words, such as "In stock".
+    """
 
     id: int
     sku: str | None
