@@ -32,7 +32,13 @@ _JSON = (b"content-type", b"application/json")
 
 @dataclass(frozen=True)
 class _ParsedQuery:
-    """The request of a query, without what the path names; fields: of each product, None for the default."""
+    """The request of a query, without what the path names.
+
+    Attributes
+    ----------
+    fields
+        Of each product; None for the default.
+    """
 
     request: RecommendationRequest
     fields: Sequence[str] | None

@@ -152,7 +152,13 @@ class FiltersIn(BaseModel):
         return self
 
     def filters(self, category: int | None) -> Filters:
-        """Return the filters of a request; category: of the page, used where the list has none."""
+        """Return the filters of a request.
+
+        Parameters
+        ----------
+        category
+            Of the page, used where the list has none.
+        """
         since = self.created_since
         if since is not None and since.tzinfo is None:
             since = since.replace(tzinfo=UTC)
@@ -239,7 +245,13 @@ class PageIn(BaseModel):
         return self
 
     def requests(self, default_limit: int, caller: str | None) -> list[RecommendationRequest]:
-        """Return one request per list, in their order; caller: as in `RecommendationRequest`."""
+        """Return one request per list, in their order.
+
+        Parameters
+        ----------
+        caller
+            As in `RecommendationRequest`.
+        """
         return [
             RecommendationRequest(
                 item.placement,

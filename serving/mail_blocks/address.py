@@ -50,7 +50,15 @@ _HOUR = 3600
 
 @dataclass(frozen=True)
 class MailBlock:
-    """What an address stands for. expires : hours since 1970. mark : tells mails of one person apart."""
+    """What an address stands for.
+
+    Attributes
+    ----------
+    expires
+        Hours since 1970.
+    mark
+        Tells mails of one person apart.
+    """
 
     user: int
     placement: Placement
@@ -124,7 +132,18 @@ def read_address(address: str) -> tuple[MailBlock, str]:
 
 
 def block_url(block: MailBlock, base_url: str | None = None) -> str:
-    """The whole address. base_url : where the setting has none. Raises Invalid where neither is there."""
+    """The whole address.
+
+    Parameters
+    ----------
+    base_url
+        Used where the setting has none.
+
+    Raises
+    ------
+    Invalid
+        Neither the setting nor `base_url` is there.
+    """
     base = get_settings().mail_blocks.base_url or base_url
     if base is None:
         raise Invalid(

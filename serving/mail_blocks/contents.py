@@ -28,7 +28,13 @@ class MailProduct(NamedTuple):
 
 @dataclass(frozen=True)
 class _Cell:
-    """One place. alt : for clients that display no pictures."""
+    """One place.
+
+    Attributes
+    ----------
+    alt
+        For clients that display no pictures.
+    """
 
     link: str
     picture: str

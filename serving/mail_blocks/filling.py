@@ -79,7 +79,13 @@ async def limit_requests(block_id: str) -> None:
 async def fill(
     recommender: Recommender, note: Callable[[Answered], None], block: MailBlock, block_id: str
 ) -> FilledBlock:
-    """The products of a block, chosen now where no request did before. note : logs the impression."""
+    """The products of a block, chosen now where no request did before.
+
+    Parameters
+    ----------
+    note
+        Logs the impression.
+    """
     is_personal = not block.is_expired and await run_in_threadpool(_may_be_personal, block.user)
     key = keys.mail_block(block_id, "personal" if is_personal else "popular")
     kept_before = await run_in_threadpool(_read, key)

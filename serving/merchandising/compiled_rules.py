@@ -26,7 +26,13 @@ _NO_RULES: tuple[Rule, ...] = ()
 
 @dataclass(frozen=True, eq=False)
 class CompiledCap:
-    """A cap. keys: int32 (catalogue rows,): products with equal keys count together; -1: not counted."""
+    """A cap.
+
+    Attributes
+    ----------
+    keys : int32, shape (catalogue rows,)
+        Products with equal keys count together; -1 is not counted.
+    """
 
     rule: Rule
     max_count: int

@@ -27,7 +27,15 @@ _BY_PRODUCT = (RuleKind.HIDE, RuleKind.PIN, RuleKind.BOOST, RuleKind.BURY)
 
 @dataclass(frozen=True)
 class RuleConflict:
-    """Two rules that meet. products : how many products both are about; text : what happens."""
+    """Two rules that meet.
+
+    Attributes
+    ----------
+    products
+        How many products both are about.
+    text
+        What happens.
+    """
 
     first_id: int
     first_name: str

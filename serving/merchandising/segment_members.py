@@ -18,7 +18,15 @@ __all__ = ["SegmentMembers", "refreshed_members", "segments_of", "stored_names"]
 
 @dataclass(frozen=True, eq=False)
 class SegmentMembers:
-    """One stored segment. users : int32, increasing. version : changes with the members."""
+    """One stored segment.
+
+    Attributes
+    ----------
+    version
+        Changes with the members.
+    users : int32, shape (members,)
+        Increasing.
+    """
 
     version: int
     refreshed_at: datetime | None

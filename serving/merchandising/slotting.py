@@ -137,7 +137,13 @@ def fill_pages(
 
 
 class _Page:
-    """One page while it is filled. start: the position of its first slot in the whole list."""
+    """One page while it is filled.
+
+    Attributes
+    ----------
+    start
+        The position of its first slot in the whole list.
+    """
 
     def __init__(self, size: int, start: int, pinned: Mapping[int, PinnedProduct]) -> None:
         self.size = size

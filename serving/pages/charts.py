@@ -40,7 +40,15 @@ class ScoredPart(Protocol):
 
 @dataclass(frozen=True)
 class TimeSpan:
-    """A part of a calendar: start and end from 0 to 1; open_end : whether it lasts beyond the calendar."""
+    """A part of a calendar.
+
+    Attributes
+    ----------
+    start, end
+        From 0 to 1.
+    open_end
+        Whether it lasts beyond the calendar.
+    """
 
     start: float
     end: float

@@ -71,7 +71,13 @@ class NavigationGroup:
 
 @dataclass(frozen=True)
 class PageFrame:
-    """What surrounds the content of a page. banner : a line above everything."""
+    """What surrounds the content of a page.
+
+    Attributes
+    ----------
+    banner
+        A line above everything.
+    """
 
     site: str
     home: str

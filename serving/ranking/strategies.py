@@ -38,7 +38,13 @@ class Lookups:
 
 @dataclass(frozen=True)
 class Ranked:
-    """Ranked entries, best first. model: the model that ranked them; None where no model was used."""
+    """Ranked entries, best first.
+
+    Attributes
+    ----------
+    model
+        The model that ranked them; None where no model was used.
+    """
 
     entries: Sequence[Entry] = ()
     model: LoadedModel | None = None

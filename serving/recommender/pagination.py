@@ -36,7 +36,13 @@ _MAX_ID = 2**31 - 1
 
 @dataclass(frozen=True)
 class Rest:
-    """The rest of a list, and where the list came from. shown: number of products on earlier pages."""
+    """The rest of a list, and where the list came from.
+
+    Attributes
+    ----------
+    shown
+        Number of products on earlier pages.
+    """
 
     entries: Sequence[Entry]
     source: Source

@@ -240,7 +240,13 @@ def _impression(page: Answered, product: int) -> PastImpression:
 
 @dataclass(frozen=True)
 class _RuleThen:
-    """A rule that was in force. held : for this user or guest; None where that is not known."""
+    """A rule that was in force.
+
+    Attributes
+    ----------
+    held
+        For this user or guest; None where that is not known.
+    """
 
     rule: Rule
     held: bool | None

@@ -361,7 +361,13 @@ def from_stored(
     seen: SeenProducts,
     filtered: FilterResult | None,
 ) -> RecommendationResponse:
-    """Return the first page of a stored list; filtered: the products that pass, None without filters."""
+    """Return the first page of a stored list.
+
+    Parameters
+    ----------
+    filtered
+        The products that pass; None without filters.
+    """
     entries = entries_for(request, stored)
     entries = rerank_stored(entries, request, data, seen, filtered).entries
     model, version = stored.model or None, stored.version or None  # a list for everybody may have no model

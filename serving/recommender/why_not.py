@@ -80,7 +80,15 @@ _PASSED = {
 
 @dataclass(frozen=True, eq=False)
 class ServedList:
-    """A list as it is served. first: its first page; entries: those of all pages."""
+    """A list as it is served.
+
+    Attributes
+    ----------
+    first
+        Its first page.
+    entries
+        Those of all pages.
+    """
 
     first: RecommendationResponse
     entries: Sequence[Entry]
@@ -92,7 +100,13 @@ class ServedList:
 
 @dataclass(frozen=True)
 class _Loss:
-    """The step that lost a product, and a sentence about it. rule_id: the rule that removed it."""
+    """The step that lost a product, and a sentence about it.
+
+    Attributes
+    ----------
+    rule_id
+        The rule that removed it.
+    """
 
     step: TraceStepName
     text: str

@@ -180,7 +180,13 @@ def remind(
 
 @dataclass(frozen=True)
 class _Output:
-    """What becomes of the members. mail_block : placement of the blocks whose addresses the CSV has."""
+    """What becomes of the members.
+
+    Attributes
+    ----------
+    mail_block
+        Placement of the blocks whose addresses the CSV has.
+    """
 
     to_csv: Path | None
     as_json: bool

@@ -62,7 +62,13 @@ class RestartPolicy:
 
 @dataclass
 class _WorkerSlot:
-    """One worker and its replacements. start_at: when to start the next one; None while one runs."""
+    """One worker and its replacements.
+
+    Attributes
+    ----------
+    start_at
+        When to start the next one; None while one runs.
+    """
 
     number: int
     start_at: float | None = 0.0

@@ -36,7 +36,13 @@ class LateShare:
         self._late += 1
 
     def sample(self, lists: int) -> None:
-        """Sample once a second; lists: number of lists since the start of the application."""
+        """Sample once a second.
+
+        Parameters
+        ----------
+        lists
+            Number of lists since the start of the application.
+        """
         self._samples.append((lists, self._late))
 
     def of_last_minute(self) -> tuple[int, int]:

@@ -17,7 +17,13 @@ FALLBACK = "basket"
 
 
 class Glyph(NamedTuple):
-    """A drawing and its hue in degrees. words : words or beginnings of words, separated by |, lower case."""
+    """A drawing and its hue in degrees.
+
+    Attributes
+    ----------
+    words
+        Words or beginnings of words, separated by |, lower case.
+    """
 
     hue: int
     words: str
