@@ -9,13 +9,21 @@ from collections.abc import Iterator
 __all__ = ["misplaced_entries"]
 
 _SECTIONS = {"Parameters", "Attributes", "Other Parameters", "Returns", "Yields", "Raises"}
-_ENTRY = re.compile(r"(?P<colon>\w+(?:, \w+)*) ?:(?: |$)|(?P<column>\w+(?:, \w+)*)  +\S")
+_NAMES = r"\*{0,2}(?P<names>\w+(?:, \w+)*)"
+_AT_START = re.compile(rf"\s*{_NAMES}(?: ?:(?: |$)|  +\S)")
+_INSIDE = re.compile(rf"[.;,] {_NAMES} ?:(?: |$)")
+_SHOWN_TO_USERS = {"get", "post", "put", "patch", "delete", "head", "command"}
+"""Methods of routers and of Typer applications: what they decorate has its docstring shown as it is."""
 
 Described = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def misplaced_entries(source: str) -> Iterator[str]:
-    """Each line such as `name : effect` that names an argument or a field and lies in no section."""
+    """Each `name : effect`, at the start of a line or inside of it, that lies in no section.
+
+    The name is that of an argument or a field. Inside of a line it follows a period, a semicolon or a comma;
+    there routes and commands may have it.
+    """
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, Described):
             continue
@@ -25,11 +33,24 @@ def misplaced_entries(source: str) -> Iterator[str]:
         for line, following in zip(lines, [*lines[1:], ""], strict=False):
             if re.fullmatch("-{3,}", following):
                 in_section = line in _SECTIONS
-            found = _ENTRY.match(line)
-            if found and not in_section:
-                entry = found["colon"] or found["column"]
+            if in_section:
+                continue
+            at_start = _AT_START.match(line)
+            found = [] if at_start is None else [at_start]
+            if not _is_shown_to_users(node):
+                found += _INSIDE.finditer(line)
+            for entry in (each["names"] for each in found):
                 if names & set(entry.split(", ")):
                     yield f"line {node.lineno}: {node.name} describes {entry} outside of a section"
+
+
+def _is_shown_to_users(node: Described) -> bool:
+    return any(
+        isinstance(each, ast.Call)
+        and isinstance(each.func, ast.Attribute)
+        and each.func.attr in _SHOWN_TO_USERS
+        for each in node.decorator_list
+    )
 
 
 def _arguments(node: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:

@@ -37,10 +37,31 @@ def test_the_module_keeps_the_house_rules(module: Path) -> None:
         ("recsys/a.py", '"""A."""\ntry:\n    f()\nexcept Exception:\n    pass\n', "swallows"),
         ("recsys/a.py", f'"""A."""\ndef f(x, y):\n{ENTRIES}', "f describes x outside of a section"),
         ("recsys/a.py", f'"""A."""\nclass A:\n{ENTRIES}    x: int\n', "A describes x outside of a section"),
+        ("recsys/a.py", 'def f(x):\n    """One. x : what it is."""\n', "f describes x outside of a section"),
+        ("recsys/a.py", 'def f(x):\n    """One; x: what it is."""\n', "f describes x outside of a section"),
+        ("recsys/a.py", 'def f(**x):\n    """One, **x : any."""\n', "f describes x outside of a section"),
+        ("recsys/a.py", 'def f(x):\n    """One.\n\n    Two. x :\n    any.\n    """\n', "f describes x"),
+        ("recsys/a.py", 'def f(x):\n    """One.\n\n      x : any.\n    """\n', "f describes x"),
+        ("recsys/a.py", 'class A:\n    """One. w : a. w, x : b."""\n    x: int\n', "A describes w, x"),
+        ("recsys/a.py", 'class A:\n    """One. x : a; y : b."""\n    x: int\n    y: int\n', "describes y"),
     ],
 )
 def test_a_broken_rule_is_named(name: str, source: str, expected: str) -> None:
     assert any(expected in fault for fault in broken_rules(name, source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'def f(x):\n    """One.\n\n    Parameters\n    ----------\n    x\n        One. x : any.\n    """\n',
+        'def f(x):\n    """One. Other names: y : any, and `x: 1`."""\n',
+        'def f(x):\n    """One of x: the first."""\n',
+        '@router.get("/")\ndef f(x):\n    """One. x : what it is."""\n',
+        '@app.command()\ndef f(x):\n    """One. x : what it is."""\n',
+    ],
+)
+def test_a_docstring_without_entries_outside_of_sections_passes(source: str) -> None:
+    assert list(broken_rules("recsys/a.py", f'"""A."""\n{source}')) == []
 
 
 def test_the_packages_ship_their_types() -> None:
