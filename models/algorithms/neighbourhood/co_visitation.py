@@ -12,7 +12,7 @@ from scipy import sparse
 from features.dataset import Dataset
 from features.interactions import Events
 from models.algorithms.shared.item_item import GRAM_BYTES, top_products
-from models.algorithms.shared.sequential import Sequential, StepSequence, degree_power
+from models.algorithms.shared.sequential import Sequential, StepSequence, degree_power, scaled_steps
 from models.shared.validation import check_float, check_int
 from recsys.errors import Invalid
 
@@ -108,16 +108,16 @@ class CoVisitation(Sequential):
         source = target.copy()
         source.data[:] = 1.0
         between = steps.band(chosen.window, chosen.distance_decay, chosen.reverse)
-        source_scale = sparse.diags_array(degree_power(source, chosen.source_power))
-        target_scale = sparse.diags_array(degree_power(target, chosen.target_power))
-        before = sparse.csr_matrix(source_scale @ source.T.tocsr())
-        after = sparse.csr_matrix((between @ target) @ target_scale)
+        source_scale = degree_power(source, chosen.source_power)
+        target_scale = degree_power(target, chosen.target_power)
+        before, after = scaled_steps(between, source, target, source_scale, target_scale)
+        del between  # as large as `after`, and of no use to the product
         if not chosen.repeats:
             return top_products(before, after, chosen.neighbours)
         # within one moment everything meets itself: that is no repeat
         met = np.asarray(target.sum(axis=0)).ravel() * np.float32((1.0 + chosen.reverse) / 2.0)
         # rounding must not leave a trace of it
-        itself = source_scale.diagonal() * met * target_scale.diagonal() * np.float32(1.0 + 1e-5)
+        itself = source_scale * met * target_scale * np.float32(1.0 + 1e-5)
         return top_products(before, after, chosen.neighbours, off_diagonal=itself.astype(np.float32))
 
     def forecast(self, users: int, items: int, nnz: int) -> int:

@@ -15,7 +15,7 @@ from features.dataset import Dataset
 from features.interactions import Events, History
 from models.algorithms.shared.item_item import ItemItem, valued
 
-__all__ = ["STEPS_AT_ONCE", "Sequential", "StepSequence", "degree_power"]
+__all__ = ["STEPS_AT_ONCE", "Sequential", "StepSequence", "degree_power", "scaled_steps"]
 
 STEPS_AT_ONCE = 65_536
 """Steps whose pairs with others are computed together: bounds the memory beyond the result."""
@@ -69,20 +69,24 @@ class StepSequence:
         distance = np.arange(-window, window + 1)
         powers = [decay ** (abs(each) - 1) if each else (1.0 + reverse) / 2.0 for each in distance.tolist()]
         weights = (np.where(distance < 0, reverse, 1.0) * powers).astype(np.float32)
-        columns: list[npt.NDArray[np.int32]] = [np.empty(0, np.int32)]
-        entries: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)]
-        indptr = np.zeros(size + 1, dtype=np.int64)
+        starts = np.flatnonzero(np.diff(self.walker, prepend=-1))
+        lengths = np.diff(starts, append=size)
+        place = np.arange(size) - np.repeat(starts, lengths)
+        near = np.minimum(place, window) + np.minimum(np.repeat(lengths, lengths) - 1 - place, window) + 1
+        del place
+        indptr = np.concatenate([[0], np.cumsum(near)])
+        # filled in place: to join the blocks afterwards would take as much again
+        columns = np.empty(indptr[-1], dtype=np.int32)
+        entries = np.empty(indptr[-1], dtype=np.float32)
         for start in range(0, size, at_once):
             rows = np.arange(start, min(start + at_once, size))
             other = rows[:, None] + distance
             own = self.walker[rows, None] == self.walker[np.clip(other, 0, size - 1)]
             own &= (other >= 0) & (other < size)
-            columns.append(other[own].astype(np.int32))
-            entries.append(np.broadcast_to(weights, own.shape)[own])
-            indptr[rows + 1] = own.sum(axis=1)
-        return sparse.csr_matrix(
-            (np.concatenate(entries), np.concatenate(columns), np.cumsum(indptr)), shape=(size, size)
-        )
+            part = slice(indptr[start], indptr[rows[-1] + 1])
+            columns[part] = other[own]
+            entries[part] = np.broadcast_to(weights, own.shape)[own]
+        return sparse.csr_matrix((entries, columns, indptr), shape=(size, size))
 
 
 class Sequential(ItemItem):
@@ -131,7 +135,10 @@ class Sequential(ItemItem):
         new[1:] = (walker[1:] != walker[:-1]) | (time[1:] != time[:-1])
         shape = (int(new.sum()), len(dataset.items))
         steps = StepSequence(walker[new], time[new], np.cumsum(new) - 1, item, shape)
-        self.weights_ = self._transitions(dataset, steps, taken.take(order), weight[liked][order])
+        taken, weight = taken.take(order), weight[liked][order]
+        # as long as all events, and of no use to what follows, which takes most of the memory
+        del guest, session, order, walker, time, new, liked
+        self.weights_ = self._transitions(dataset, steps, taken, weight)
         self.history_ = self._by_recency(dataset)
 
     def _by_recency(self, dataset: Dataset) -> sparse.csr_matrix:
@@ -195,3 +202,32 @@ def degree_power(counts: sparse.csr_matrix, power: float) -> npt.NDArray[np.floa
     """(sum of the column)^-power, 0 for an empty column."""
     total = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel()
     return np.where(total > 0, np.power(np.maximum(total, 1e-300), -power), 0.0).astype(np.float32)
+
+
+def scaled_steps(
+    between: sparse.csr_matrix,
+    source: sparse.csr_matrix,
+    target: sparse.csr_matrix,
+    source_scale: npt.NDArray[np.float32],
+    target_scale: npt.NDArray[np.float32],
+) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """The factors of an item-to-item matrix: each item's steps, and what lies around each step.
+
+    Parameters
+    ----------
+    between : csr float32, shape (steps, steps)
+        As `StepSequence.band` gives it.
+    source, target : csr float32, shape (steps, items)
+        The weights of the events as earlier and as later ones of a pair.
+    source_scale, target_scale : float32, shape (items,)
+
+    Returns
+    -------
+    before : csr float32, shape (items, steps)
+    after : csr float32, shape (steps, items)
+    """
+    before, scaled = source.T.tocsr(), target.copy()
+    before.data *= np.repeat(source_scale, np.diff(before.indptr))
+    # before the product, which has eleven times as many entries with a window of 5
+    scaled.data *= target_scale[scaled.indices]
+    return before, sparse.csr_matrix(between @ scaled)
