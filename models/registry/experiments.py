@@ -159,10 +159,12 @@ def keep_arm(name: str, arm: str, *, actor: str, reason: str) -> tuple[AbTest, s
     Conflict
         When it does not run, or when another runs that the arm's model would take the control from.
     Invalid
-        Without a reason, for an arm without a model.
+        Without a reason.
     Unavailable
         For a model with a damaged artifact: then the experiment goes on.
     """
+    if not reason.strip():
+        raise Invalid("--reason is empty; say why in a few words, the row of the test keeps it")
     with unit_of_work() as session:
         row = ab_tests.get(session, name)
         design = ab_tests.design_of(row)

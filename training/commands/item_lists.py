@@ -63,7 +63,7 @@ def _show(question: str, note: str, figures: list[ItemListFigures], k: int) -> N
     if not figures:
         return
     table = table_of(
-        "", f"NDCG@{k}", f"hit rate@{k}", "rare products", "coverage", "top 10 sellers", "no list"
+        "", f"NDCG@{k}", f"hit rate@{k}", "rare products", "coverage", "ten most common", "no list"
     )
     for one in sorted(figures, key=lambda each: -each.figures["ndcg"][0]):
         cells = [
@@ -75,7 +75,7 @@ def _show(question: str, note: str, figures: list[ItemListFigures], k: int) -> N
     console.print(table)
     console.print(
         f"  {figures[0].queries:,} held-out pairs of {figures[0].people:,} people, each person counted once; "
-        "rare products: NDCG in which a product counts less the more it is bought",
+        "rare products: NDCG in which a product counts less the more interactions it has",
         style="dim",
         highlight=False,
         soft_wrap=True,

@@ -22,7 +22,8 @@ class ItemListModel(Part):
 
     model: str
     metrics: dict[str, ItemListFigure]
-    """ndcg, hit_rate, stratified_ndcg (a product counts less the more it is bought), precision, recall."""
+    """ndcg, hit_rate, stratified_ndcg (the more interactions a product has, the less it counts), precision,
+    recall."""
     coverage: float
     """Share of the products that may be shown which are in some list."""
     leading_share: float

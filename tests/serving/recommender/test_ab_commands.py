@@ -76,6 +76,8 @@ def test_several_arms_start_and_the_winner_is_kept_by_command(two_models: Shop) 
         ("control", 0.5), ("pop", 0.3), ("bare", 0.2),
     ]  # fmt: skip
     assert design["guardrails"] == [{"metric": "bought", "largest_drop": 0.2}]
+    refused = two_models.run("serve", "ab-test", "keep", "duel", "pop", "--reason", " ")
+    assert (refused.returncode, "--reason is empty" in refused.stderr) == (2, True)
     kept = two_models.run("serve", "ab-test", "keep", "duel", "pop", "--reason", "it sold more", "--json")
     assert kept.returncode == 0, kept.stderr
     answer = json.loads(kept.stdout)
