@@ -164,9 +164,10 @@ class ColdItems(DegreeSVD):
         return np.asarray(vectors @ directions, dtype=np.float32)
 
     def forecast(self, users: int, items: int, nnz: int) -> int:
-        """Peak bytes of a fit: the factors, the content vectors and their reduction."""
+        """Peak bytes of a fit: the factors and what mixes them, the content vectors and their reduction."""
         width = self.parameters.content_factors + 1
-        return super().forecast(users, items, nnz) + items * (24 * 30 + 16 * width) + 16 * width**2
+        content = items * (24 * 30 + 16 * width) + 16 * width**2
+        return super().forecast(users, items, nnz) + content + 12 * self._factors((users, items)) * items
 
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
         super()._score(history, rows, out)
