@@ -41,10 +41,10 @@ def test_products_are_those_of_scipy(shape: tuple[int, int, int], density: float
 
 
 def test_the_best_of_sparse_scores_are_those_of_the_dense_ones() -> None:
-    # many different values, and equal ones among them
-    scores.data[:] = np.random.default_rng(9).normal(size=scores.nnz).round(2)
     # rows of several chunks: what reaches the best so far is looked for chunk by chunk
     scores, seen = matrix(30, WIDTH, 0.3, 3), matrix(30, WIDTH, 0.1, 4)
+    # many different values, and equal ones among them
+    scores.data[:] = np.random.default_rng(9).normal(size=scores.nnz).round(2)
     assert np.diff(scores.indptr).min() > 5 * CHUNK
     dense = np.full(scores.shape, -np.inf, dtype=np.float32)
     owner = np.repeat(np.arange(30), np.diff(scores.indptr))
