@@ -90,19 +90,7 @@ class CoVisitation(Sequential):
     def _transitions(
         self, dataset: Dataset, steps: StepSequence, events: Events, weight: npt.NDArray[np.float32]
     ) -> sparse.csr_matrix:
-        """The weights from item to item, `weights_`.
-
-        Parameters
-        ----------
-        events
-            In the order of `steps`.
-        weight : float32, shape (events,)
-            Of each event.
-
-        Returns
-        -------
-        csr float32, shape (items, items)
-        """
+        """See `Sequential`; the weight of a pair is that of its later event."""
         chosen = self.parameters
         target = steps.summed(weight)
         source = target.copy()
