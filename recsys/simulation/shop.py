@@ -88,14 +88,16 @@ def simulate(
         raise Invalid(f"{folder} is not an empty folder; name an empty folder, or a new one")
     if form not in FORMS:
         raise Invalid(f"--format {form!r} is not one of {', '.join(FORMS)}")
-    folder.mkdir(parents=True, exist_ok=True)
-    progress("tastes", 0, 1)
-    truth = draw_truth(parameters)
-    truth.save(folder)
-    progress("tastes", 1, 1)
     counts = np.zeros(len(INTERACTION_TYPES), np.int64)
     with ExitStack() as stack:
-        store: ShopStore = stack.enter_context(ShopTables()) if database else ShopFiles(folder, form)
+        # first, so that a database that cannot take the shop leaves no files behind
+        tables = stack.enter_context(ShopTables()) if database else None
+        folder.mkdir(parents=True, exist_ok=True)
+        progress("tastes", 0, 1)
+        truth = draw_truth(parameters)
+        truth.save(folder)
+        progress("tastes", 1, 1)
+        store: ShopStore = ShopFiles(folder, form) if tables is None else tables
         store.products(product_frame(truth))
         generator = SessionGenerator(truth)
         done = 0
