@@ -1,4 +1,4 @@
-"""Hosts of a shop: API processes with a var of their own, and requests to them that never pause."""
+"""Hosts of a shop: API processes with a var of their own, and requests to them that go on all the time."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ import httpx
 from tests.support.servers import ROOT
 
 __all__ = ["Answer", "ApiHost", "Requests", "api_hosts", "health"]
+
+
+PAUSE = 0.01
+"""Seconds from an answer to the next request: each change is seen, and the hosts keep a processor."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,7 @@ class Requests:
                         self.failures.append(f"{host.name} {path}: {found.status_code} {found.text}")
                         continue
                     self.answers.append(read(host.name, path, at, found.json()))
+                    self._end.wait(PAUSE)
 
 
 def read(host: str, path: str, at: float, document: dict[str, Any]) -> Answer:
