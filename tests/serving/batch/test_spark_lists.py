@@ -48,8 +48,10 @@ def lists_of(shop: Shop, generation: int) -> dict[int, StoredList]:
 
 
 def in_redis(client: redis.Redis, generation: int) -> dict[int, bytes | None]:
-    names = client.keys(f"recommendations:{generation}:*")
-    return {int(name.rsplit(b":", 1)[1]): client.get(name) for name in names if name.count(b":") == 2}
+    names = list(client.scan_iter(f"recommendations:{generation}:*"))
+    # on a cluster the user is a tag: {14}
+    users = {int(name.rsplit(b":", 1)[1].strip(b"{}")): name for name in names if name.count(b":") == 2}
+    return {user: client.get(name) for user, name in users.items()}
 
 
 def statuses(shop: Shop) -> list[tuple[int, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 import redis
@@ -11,6 +11,15 @@ import redis.asyncio
 
 from serving.state.redis_reader import RedisReader
 from tests.support.servers import Servers
+
+
+@pytest.fixture
+def server(servers: Servers) -> Iterator[redis.Redis]:
+    """The one server that the reader is connected to, whatever the other tests run on."""
+    with redis.Redis.from_url(servers.redis_url) as client:
+        client.flushall()
+        yield client
+        client.flushall()
 
 
 def with_line(servers: Servers, what: Callable[[RedisReader], Awaitable[None]], seconds: float = 5.0) -> None:
@@ -26,10 +35,10 @@ def with_line(servers: Servers, what: Callable[[RedisReader], Awaitable[None]], 
     asyncio.run(run())
 
 
-def test_each_asker_gets_its_own_pair(servers: Servers, redis_client: redis.Redis) -> None:
+def test_each_asker_gets_its_own_pair(servers: Servers, server: redis.Redis) -> None:
     for number in range(50):
-        redis_client.set(f"text:{number}", f"value {number}\r\n")
-        redis_client.sadd(f"set:{number}", number, -number - 1000)
+        server.set(f"text:{number}", f"value {number}\r\n")
+        server.sadd(f"set:{number}", number, -number - 1000)
 
     async def ask(line: RedisReader) -> None:
         reads = [line.read(f"set:{n}", f"text:{n}") for n in range(60)]
@@ -44,9 +53,9 @@ def test_each_asker_gets_its_own_pair(servers: Servers, redis_client: redis.Redi
 
 
 def test_a_wrong_type_and_an_asker_who_leaves_touch_nobody_else(
-    servers: Servers, redis_client: redis.Redis
+    servers: Servers, server: redis.Redis
 ) -> None:
-    redis_client.set("text", "here")
+    server.set("text", "here")
 
     async def ask(line: RedisReader) -> None:
         leaving = asyncio.create_task(line.read("set", "text"))
@@ -62,26 +71,26 @@ def test_a_wrong_type_and_an_asker_who_leaves_touch_nobody_else(
     with_line(servers, ask)
 
 
-def test_a_dropped_connection_is_made_again(servers: Servers, redis_client: redis.Redis) -> None:
-    redis_client.set("text", "here")
+def test_a_dropped_connection_is_made_again(servers: Servers, server: redis.Redis) -> None:
+    server.set("text", "here")
 
     async def ask(line: RedisReader) -> None:
         for _ in range(3):
             assert (await line.read("set", "text"))[1] == b"here"
-            redis_client.client_kill_filter(_type="normal", skipme=True)
+            server.client_kill_filter(_type="normal", skipme=True)
 
     with_line(servers, ask)
 
 
 def test_a_server_that_does_not_answer_is_an_error_soon_and_no_reply_is_mixed_up_later(
-    servers: Servers, redis_client: redis.Redis
+    servers: Servers, server: redis.Redis
 ) -> None:
-    redis_client.set("one", "1")
-    redis_client.set("two", "2")
+    server.set("one", "1")
+    server.set("two", "2")
 
     async def ask(line: RedisReader) -> None:
         assert (await line.read("set", "one"))[1] == b"1"
-        redis_client.client_pause(1000, all=True)
+        server.client_pause(1000, all=True)
         with pytest.raises(TimeoutError):
             await line.read("set", "one")
         for _ in range(100):

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 import redis
 
+from recsys.cache import keys
 from recsys.domains.orders.carts import store as carts
 from recsys.settings import get_settings
 from tests.journeys.conftest import ADDRESS, Counter
@@ -86,13 +87,13 @@ def test_a_cart_whose_redis_kept_it_is_not_ordered_twice(counter: Counter) -> No
     ada = counter.desk.person("ada")
     product, variant = counter.product("Cup", stock=5)
     counter.send("POST", "/cart/items", who=ada, json={"product_id": product})
-    kept = counter.redis.dump(f"cart:{ada.id}"), counter.redis.get(f"cart:id:user:{ada.id}")
+    kept = counter.redis.dump(f"cart:{ada.id}"), counter.redis.get(keys.cart_id(f"user:{ada.id}"))
     to = {"shipping_address": ADDRESS}
     order = counter.send("POST", "/orders", who=ada, key="order-0001", json=to, status=201)
     # as if Redis had been away right after the order
     counter.redis.restore(f"cart:{ada.id}", 0, kept[0])  # type: ignore[arg-type]
-    counter.redis.set(f"cart:id:user:{ada.id}", kept[1])  # type: ignore[arg-type]
-    counter.redis.delete(f"cart:ordered:{order['id']}")
+    counter.redis.set(keys.cart_id(f"user:{ada.id}"), kept[1])  # type: ignore[arg-type]
+    counter.redis.delete(keys.cart_ordered(order["id"], f"cart:{ada.id}"))
     twice = counter.send("POST", "/orders", who=ada, key="order-0002", json=to, status=409)
     assert "ordered already" in twice["detail"]
     counter.settle_events()
@@ -106,7 +107,7 @@ def test_a_cart_without_an_id_gets_one_and_is_still_ordered_once(counter: Counte
     ada = counter.desk.person("ada")
     product, variant = counter.product("Cup", stock=5)
     counter.send("POST", "/cart/items", who=ada, json={"product_id": product})
-    counter.redis.delete(f"cart:id:user:{ada.id}")
+    counter.redis.delete(keys.cart_id(f"user:{ada.id}"))
     kept = counter.redis.dump(f"cart:{ada.id}")
     to = {"shipping_address": ADDRESS}
     order = counter.send("POST", "/orders", who=ada, key="order-0001", json=to, status=201)
@@ -114,8 +115,8 @@ def test_a_cart_without_an_id_gets_one_and_is_still_ordered_once(counter: Counte
     assert cart_id is not None
     # as if the cart had not been emptied yet
     counter.redis.restore(f"cart:{ada.id}", 0, kept)  # type: ignore[arg-type]
-    counter.redis.set(f"cart:id:user:{ada.id}", cart_id)
-    counter.redis.delete(f"cart:ordered:{order['id']}")
+    counter.redis.set(keys.cart_id(f"user:{ada.id}"), cart_id)
+    counter.redis.delete(keys.cart_ordered(order["id"], f"cart:{ada.id}"))
     counter.send("POST", "/orders", who=ada, key="order-0002", json=to, status=409)
     assert (
         counter.one("SELECT inventory_quantity FROM products_db.product_variants WHERE id = %s", variant) == 4

@@ -40,8 +40,9 @@ def taken_back(**about: Any) -> Touched:
     return replace(touched(DISMISSED, **about), value=Decimal(-1))
 
 
-def known(client: redis.Redis, key: str = keys.recent_interactions(1)) -> Recent:
-    members = client.smembers(key)
+def known(client: redis.Redis) -> Recent:
+    """What Redis knows of user 1."""
+    members = client.smembers(keys.recent_interactions(1))
     assert isinstance(members, set)
     return Recent.read(members)
 
