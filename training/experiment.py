@@ -37,6 +37,8 @@ class SplitSettings(_ExperimentSection):
     test_days: float | None = Field(default=None, gt=0)
     min_events: int = Field(default=1, ge=1)
     """Events a user needs before the test period to be judged."""
+    most_users: int = Field(default=20_000, ge=100)
+    """Of more users, so many are drawn and judged: more of them would hardly narrow an interval."""
     positive: tuple[str, ...] | None = None
     """Interaction types that are a success; by default those of the dataset's target."""
 

@@ -52,6 +52,8 @@ class SplitPlan:
         Interaction types that are a success; None: those of the dataset's target.
     seed
         Chooses who is hidden.
+    most_users
+        Of more users, so many are drawn and judged (time, rolling); None: all are.
 
     Raises
     ------
@@ -67,6 +69,7 @@ class SplitPlan:
     min_events: int = 1
     positive: tuple[str, ...] | None = None
     seed: int = 0
+    most_users: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("folds", "last", "given", "min_events"):
@@ -89,7 +92,7 @@ def make_splits(kind: Kind, dataset: Dataset, plan: SplitPlan) -> list[Split]:
         return [cold_users(dataset, plan)]
     if kind == "cold-items":
         return [cold_items(dataset, plan)]
-    return [time_split(dataset, plan.test_days, min_events=plan.min_events)]
+    return [time_split(dataset, plan.test_days, min_events=plan.min_events, most_users=plan.most_users)]
 
 
 def rolling(dataset: Dataset, plan: SplitPlan) -> list[Split]:
@@ -107,7 +110,7 @@ def rolling(dataset: Dataset, plan: SplitPlan) -> list[Split]:
     splits = []
     for number, window in enumerate(windows, start=1):
         try:
-            split = window_split(dataset, window, min_events=plan.min_events)
+            split = window_split(dataset, window, min_events=plan.min_events, most_users=plan.most_users)
         except Invalid as error:
             raise Invalid(
                 f"rolling fold {number} of {len(windows)}: {error.message}; or ask for fewer folds"

@@ -21,6 +21,7 @@ from features.target import Target
 from recsys.domains.recommendations.types import INTERACTION_TYPES
 from recsys.errors import Invalid
 from training.evaluation.item_stats import ItemStatistics, describe
+from training.evaluation.leaks import assert_history_first, assert_no_leak
 
 __all__ = [
     "KINDS",
@@ -29,8 +30,6 @@ __all__ = [
     "Kind",
     "Split",
     "View",
-    "assert_history_first",
-    "assert_no_leak",
     "test_window",
     "time_split",
     "untested",
@@ -61,6 +60,7 @@ REASONS = (
     "user_without_history",
     "user_without_later_events",
     "user_not_cold",
+    "user_not_drawn",
     "user_with_too_few_events",
     "user_unknown_at_cutoff",
 )
@@ -143,7 +143,7 @@ class Split:
     def __post_init__(self) -> None:
         assert_no_leak(self.train, self.cutoff)
         for fold in self.folds.values():
-            assert_history_first(fold, self.cutoff)
+            assert_history_first(fold.asked_at, fold.histories, self.cutoff)
 
     @cached_property
     def only(self) -> npt.NDArray[np.int64] | None:
@@ -164,6 +164,7 @@ def time_split(
     min_events: int = 1,
     positive: Sequence[str] | None = None,
     protocol: Protocol | None = None,
+    most_users: int | None = None,
 ) -> Split:
     """Hold out the last window that can be evaluated, or the last `test_days`.
 
@@ -179,6 +180,8 @@ def time_split(
         Interaction types that are a success, in place of the dataset's target.
     protocol
         How users are asked; None: as `features.splitting.protocol` chooses.
+    most_users
+        Of more users than that, so many are drawn and judged; None: all are.
 
     Raises
     ------
@@ -188,7 +191,7 @@ def time_split(
     """
     aimed = with_target(dataset, positive)
     window = test_window(aimed, test_days)
-    return window_split(aimed, window, min_events=min_events, protocol=protocol)
+    return window_split(aimed, window, min_events=min_events, protocol=protocol, most_users=most_users)
 
 
 def with_target(dataset: Dataset, positive: Sequence[str] | None) -> Dataset:
@@ -213,9 +216,14 @@ def test_window(dataset: Dataset, test_days: float | None) -> Window:
 
 
 def window_split(
-    dataset: Dataset, window: Window, *, min_events: int = 1, protocol: Protocol | None = None
+    dataset: Dataset,
+    window: Window,
+    *,
+    min_events: int = 1,
+    protocol: Protocol | None = None,
+    most_users: int | None = None,
 ) -> Split:
-    """Hold out one window, by `features.splitting.holdout`. Raises Invalid as `time_split`."""
+    """Hold out one window, by `features.splitting.holdout`; arguments and errors as of `time_split`."""
     train = dataset.until(window.start)
     inside = (dataset.events.time > window.start) & (dataset.events.time <= window.end)
     later = dataset.events.take(inside)
@@ -223,11 +231,10 @@ def window_split(
     chosen, why = choose_protocol(dataset)
     if protocol is not None and protocol != chosen:
         chosen, why = protocol, "The protocol was asked for."
-    folds: dict[View, Fold] = {}
-    for view in VIEWS:
-        asked = held_out(train, dataset, window, chosen, QUESTIONS[view])
-        folds[view] = _fold(view, asked, train, dataset, later, min_events)
-    reason = _reasons_of(later, train, dataset, chosen, folds["all"], min_events)
+    held = {view: held_out(train, dataset, window, chosen, QUESTIONS[view]) for view in VIEWS}
+    drawn, others = _drawn([each.users for each in held.values()], most_users)
+    folds = {view: _fold(view, held[view], train, dataset, later, min_events, drawn) for view in VIEWS}
+    reason = _reasons_of(later, train, dataset, chosen, folds["all"], min_events, others)
     if not (reason == "kept").any():
         raise Invalid(f"no event of the test period can be judged ({counts_of(reason)})")
     item = train.items.index(dataset.items.ids)[later.item]
@@ -269,15 +276,33 @@ def untested(dataset: Dataset, why: str) -> Split:
     return Split(train, folds, moment, moment, counts, users, note=why, problem=why)
 
 
+def _drawn(
+    asked: Sequence[npt.NDArray[np.int64]], most: int | None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The ids of at most `most` of the users who are asked anything, and the ids of the others."""
+    users = np.unique(np.concatenate(asked))
+    if most is None or users.size <= most:
+        return users, users[:0]
+    # a permutation, so that fewer users are a part of more users
+    order = np.random.default_rng(0).permutation(users.size)
+    return np.sort(users[order[:most]]), np.sort(users[order[most:]])
+
+
 def _fold(
-    view: View, asked: HeldOut, train: Dataset, dataset: Dataset, later: Events, min_events: int
+    view: View,
+    asked: HeldOut,
+    train: Dataset,
+    dataset: Dataset,
+    later: Events,
+    min_events: int,
+    drawn: npt.NDArray[np.int64],
 ) -> Fold:
     if asked.histories is None:
         known = np.bincount(train.events.user[train.events.user >= 0], minlength=len(train.users))
         events = known[train.users.index(asked.users)]
     else:
         events = np.array([history.products.size for history in asked.histories], dtype=np.int64)
-    keep = np.flatnonzero(events >= min_events)
+    keep = np.flatnonzero((events >= min_events) & np.isin(asked.users, drawn))
     users, relevant = asked.users[keep], sparse.csr_matrix(asked.relevant[keep])
     paid = later.take((later.kind == PURCHASE) & (later.user >= 0))
     row = IdMap(users).index(dataset.users.ids)[paid.user]
@@ -291,7 +316,13 @@ def _fold(
 
 
 def _reasons_of(
-    later: Events, train: Dataset, dataset: Dataset, protocol: Protocol, fold: Fold, min_events: int
+    later: Events,
+    train: Dataset,
+    dataset: Dataset,
+    protocol: Protocol,
+    fold: Fold,
+    min_events: int,
+    not_drawn: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.object_]:
     """What became of each event of the test period: kept, or why it is not asked for."""
     item = train.items.index(dataset.items.ids)[later.item]
@@ -304,6 +335,7 @@ def _reasons_of(
         reason[user < 0] = "user_unknown_at_cutoff"
     else:
         reason[asked < 0] = "user_without_history"
+    reason[np.append(np.isin(dataset.users.ids, not_drawn), False)[later.user]] = "user_not_drawn"
     reason[item < 0] = "product_unknown_at_cutoff"
     reason[~dataset.item_features.active[later.item]] = "product_hidden"
     reason[later.user < 0] = "guest"
@@ -361,42 +393,6 @@ def folds_of(
         of_rows = None if histories is None else tuple(histories[row] for row in rows.tolist())
         found[view] = Fold(view, ids[rows], right, amount, asked_at[rows], of_rows)
     return found
-
-
-def assert_history_first(fold: Fold, cutoff: int) -> None:
-    """Raise Invalid when a user is asked for what came before the cutoff, or comes with what came later."""
-    early = int((fold.asked_at <= cutoff).sum())
-    if early:
-        raise Invalid(f"{early} users of the test are asked for what happened before the cutoff")
-    if fold.histories is None:
-        return
-    latest = np.array([history.times.max(initial=0) for history in fold.histories], dtype=np.int64)
-    if late := int((latest >= fold.asked_at).sum()):
-        raise Invalid(
-            f"the histories of {late} users leak the future: they hold events not earlier than what is asked"
-        )
-
-
-def assert_no_leak(train: Dataset, cutoff: int) -> None:
-    """Raise Invalid when anything in `train` is later than `cutoff` (microseconds since 1970)."""
-    features, preferences = train.item_features, train.preferences
-    late: dict[str, int] = {
-        "events": int((train.events.time > cutoff).sum()),
-        "preferences": int((preferences.updated > cutoff).sum()),
-        # a product may carry a later creation date than its first sale; then the sale proves that it existed
-        "products": int(((features.created > cutoff) & ~_sold(train)).sum()),
-        "moment": int(train.moment > cutoff),
-    }
-    if found := {name: count for name, count in late.items() if count}:
-        when = datetime.fromtimestamp(cutoff / 1e6, UTC).isoformat()
-        listed = ", ".join(f"{count} {name}" for name, count in found.items())
-        raise Invalid(f"the training data leaks the future: {listed} later than the cutoff {when}")
-
-
-def _sold(train: Dataset) -> npt.NDArray[np.bool_]:
-    sold = np.zeros(len(train.items), dtype=bool)
-    sold[train.events.item] = True
-    return sold
 
 
 def refuse_empty(dataset: Dataset, train: Dataset, later: Events, cutoff: int, test_days: float) -> None:

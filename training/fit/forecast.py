@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Literal
 
@@ -251,7 +251,7 @@ def forecast_seconds(
     source = "rates of The Complete Journey"
     if experiment.algorithm not in RATES:
         source += f", as if {experiment.algorithm} were als"
-    return TimeForecast(experiment.name, fit, _judging(rate, size), fit, source)
+    return TimeForecast(experiment.name, fit, _judging(rate, size, experiment), fit, source)
 
 
 def forecast_all(
@@ -295,7 +295,7 @@ def _hybrid(
     return TimeForecast(
         experiment.name,
         windows * fits + learning + sum(cost.fit for cost in own) / WORKERS,
-        share * _judging(rate, size),
+        share * _judging(rate, size, experiment),
         sum(cost.refit for cost in own),
         "its members, once per window, and rates of The Complete Journey",
     )
@@ -305,6 +305,7 @@ def _growth(size: DataSize, measures: Sequence[Measure]) -> float:
     return prod(size.value(each) / REFERENCE.value(each) for each in measures)
 
 
-def _judging(rate: ReferenceRate, size: DataSize) -> float:
-    """Seconds on the clock: the lists are made on all cores."""
-    return rate.judge * _growth(size, ("users", "catalogue")) / WORKERS
+def _judging(rate: ReferenceRate, size: DataSize, experiment: Experiment) -> float:
+    """Seconds on the clock: the lists are made on all cores, of so many users as the split judges at most."""
+    judged = min(size.users, round(experiment.split.most_users / JUDGED_SHARE))
+    return rate.judge * _growth(replace(size, users=judged), ("users", "catalogue")) / WORKERS

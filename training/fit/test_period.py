@@ -25,7 +25,13 @@ def hold_out(dataset: Dataset, experiment: Experiment) -> Split:
     """
     plan, view = experiment.split, experiment.promotion.view
     try:
-        split = time_split(dataset, plan.test_days, min_events=plan.min_events, positive=plan.positive)
+        split = time_split(
+            dataset,
+            plan.test_days,
+            min_events=plan.min_events,
+            positive=plan.positive,
+            most_users=plan.most_users,
+        )
         if split.folds[view].users.size == 0:
             raise Invalid(
                 f"no user took up a product of the view {view!r} in the test period, so [promotion] view = "

@@ -38,6 +38,7 @@ DROPPED = {
     "no_positive_evidence": "no success by the target",
     "product_hidden": "product can't be shown",
     "not_the_next": "after the next success, which alone is asked for",
+    "user_not_drawn": "user who was not drawn to be judged",
     "user_without_history": "user without an event before",
     "product_unknown_at_cutoff": "product did not exist at the cutoff",
     "user_unknown_at_cutoff": "user unknown at the cutoff",

@@ -106,7 +106,13 @@ def staleness_curve(
 
 def _split(experiment: Experiment, dataset: Dataset) -> Split:
     plan = experiment.split
-    return time_split(dataset, plan.test_days, min_events=plan.min_events, positive=plan.positive)
+    return time_split(
+        dataset,
+        plan.test_days,
+        min_events=plan.min_events,
+        positive=plan.positive,
+        most_users=plan.most_users,
+    )
 
 
 def _what(experiment: Experiment) -> tuple[str, int]:

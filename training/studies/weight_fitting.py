@@ -79,7 +79,7 @@ def fit_weights(
     plan, rule = experiment.split, experiment.promotion
     aimed = with_target(dataset, plan.positive)
     past = aimed.until(test_window(aimed, plan.test_days).start)
-    split = time_split(past, plan.test_days, min_events=plan.min_events)
+    split = time_split(past, plan.test_days, min_events=plan.min_events, most_users=plan.most_users)
     judge = _judge_with(split, experiment)
     start = dataset.weights
     best, values = start, judge(start)

@@ -116,7 +116,13 @@ class TuningResult:
 def folds_of(dataset: Dataset, experiment: Experiment) -> tuple[Split, list[Split]]:
     """The test period, and the validation periods before it; none of them sees anything of the test."""
     plan, tune = experiment.split, _plan(experiment)
-    test = time_split(dataset, plan.test_days, min_events=plan.min_events, positive=plan.positive)
+    test = time_split(
+        dataset,
+        plan.test_days,
+        min_events=plan.min_events,
+        positive=plan.positive,
+        most_users=plan.most_users,
+    )
     try:
         validation = rolling(
             test.train,
@@ -125,6 +131,7 @@ def folds_of(dataset: Dataset, experiment: Experiment) -> tuple[Split, list[Spli
                 folds=tune.folds,
                 min_events=plan.min_events,
                 positive=plan.positive,
+                most_users=plan.most_users,
             ),
         )
     except Invalid as error:

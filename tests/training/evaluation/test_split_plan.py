@@ -14,8 +14,9 @@ from models import factory
 from recsys.errors import Invalid
 from tests.training.shops import dataset_of, purchases
 from training.evaluation.evaluator import evaluate
+from training.evaluation.leaks import assert_history_first
 from training.evaluation.split_plan import SplitPlan, make_splits
-from training.evaluation.splits import KINDS, Fold, Kind, assert_history_first
+from training.evaluation.splits import KINDS, Fold, Kind
 
 PLAN = SplitPlan(test_days=15, folds=3, last=4, share=0.3, given=3)
 
@@ -118,14 +119,14 @@ def test_a_planted_leak_is_caught(data: Dataset) -> None:
     late = replace(first, times=np.append(first.times[:-1], fold.asked_at[0]))
     leaking = replace(fold, histories=(late, *fold.histories[1:]))
     with pytest.raises(Invalid, match="the histories of 1 users leak the future"):
-        assert_history_first(leaking, split.cutoff)
+        assert_history_first(leaking.asked_at, leaking.histories, split.cutoff)
     with pytest.raises(Invalid, match="leak"):
         replace(split, folds={"all": leaking, "new": split.folds["new"]})
     with pytest.raises(Invalid, match="leaks the future"):
         replace(split, train=data)
     early: Fold = replace(fold, asked_at=np.full(fold.users.size, split.cutoff))
     with pytest.raises(Invalid, match="before the cutoff"):
-        assert_history_first(early, split.cutoff)
+        assert_history_first(early.asked_at, early.histories, split.cutoff)
 
 
 def test_a_model_that_has_seen_the_test_is_refused(data: Dataset) -> None:

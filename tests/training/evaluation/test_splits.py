@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from features.interactions import MICROSECONDS_PER_DAY
+from features.splitting.holdout import Protocol
 from models.algorithms.popularity.popularity import Popularity
 from recsys.errors import Invalid
 from tests.training.shops import dataset_of, purchases
 from training.evaluation.evaluator import evaluate
-from training.evaluation.splits import Fold, assert_no_leak, time_split, untested
+from training.evaluation.leaks import assert_no_leak
+from training.evaluation.splits import Fold, time_split, untested
 
 
 def _asked(fold: Fold, items: np.ndarray) -> dict[int, set[int]]:
@@ -144,6 +146,31 @@ def test_a_shop_with_lead_in_events_is_asked_for_the_next_success() -> None:
     assert (every.sizes == 1).all()
     assert split.events["kept"] + split.events["not_the_next"] > 0
     assert split.events["total"] == sum(n for word, n in split.events.items() if word != "total")
+
+
+@pytest.mark.parametrize("protocol", ["window", "next"])
+def test_of_more_users_some_are_drawn_and_judged_as_before(protocol: Protocol) -> None:
+    data = dataset_of([(user, product, day, "purchase") for user, product, day in purchases()])
+    whole = time_split(data, 10, protocol=protocol)
+    most = whole.folds["all"].users.size // 3
+    split = time_split(data, 10, protocol=protocol, most_users=most)
+    asked = {view: fold.users.tolist() for view, fold in split.folds.items()}
+    drawn = set(asked["all"]) | set(asked["new"])
+    assert len(drawn) == most
+    for view, fold in whole.folds.items():
+        # each view asks the users it asked before, those of them who were drawn, for the same products
+        assert asked[view] == [user for user in fold.users.tolist() if user in drawn]
+        rows = np.flatnonzero(np.isin(fold.users, asked[view]))
+        assert (fold.relevant[rows] != split.folds[view].relevant).nnz == 0
+        assert (fold.asked_at[rows] == split.folds[view].asked_at).all()
+    assert split.events["user_not_drawn"] > 0
+    assert split.events["total"] == sum(n for word, n in split.events.items() if word != "total")
+    assert split.users["kept"] == len(asked["all"])
+    assert split.users["kept"] + split.users["user_not_drawn"] == whole.users["kept"]
+    # fewer users are a part of more users, and who is drawn does not change
+    fewer = time_split(data, 10, protocol=protocol, most_users=most // 2)
+    assert set(fewer.folds["all"].users.tolist()) <= set(asked["all"])
+    assert time_split(data, 10, protocol=protocol, most_users=10**6).users == whole.users
 
 
 def test_data_that_cannot_be_tested_are_learned_from_whole() -> None:

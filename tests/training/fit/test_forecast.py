@@ -57,6 +57,15 @@ def test_more_data_take_longer(algorithm: str) -> None:
     assert large.judge >= 8.9 * small.judge > 0
 
 
+def test_judging_takes_no_longer_with_more_users_than_are_drawn() -> None:
+    experiment = Experiment(name="one", algorithm="als")
+    few, many, most = (
+        forecast_seconds(experiment, replace(REFERENCE, users=users), {}).judge
+        for users in (10_000, 100_000, 1_000_000)
+    )
+    assert 2 * few < many == most
+
+
 def test_an_unmeasured_algorithm_is_forecast_and_the_source_says_so() -> None:
     found = forecast_seconds(Experiment(name="mine", algorithm="shelf"), REFERENCE, {})
     assert found.total > 0
