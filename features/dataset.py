@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ __all__ = ["Cut", "Dataset", "Demographics", "ItemFeatures", "Preferences", "Wor
 
 HEADER = "dataset.json"
 FORMAT = 4
+_ALWAYS = int(np.iinfo(np.int64).max)
+"""A moment that nothing is later than."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +88,10 @@ class Dataset:
         Events that no model sees.
     target
         What counts as a success; a target without a type is replaced by another, chosen from the events.
+    taken_from
+        Fingerprint of the snapshot whose newest interactions these are, see `newest`; empty: it is whole.
+    left_out
+        So many older interactions that snapshot has.
     """
 
     users: IdMap
@@ -98,6 +104,8 @@ class Dataset:
     demographics: Demographics = field(default_factory=lambda: Demographics.none(0))
     cut: Cut = field(default_factory=Cut.none)
     target: Target = field(default_factory=Target)
+    taken_from: str = ""
+    left_out: int = 0
 
     def __post_init__(self) -> None:
         if not self.target.types:
@@ -145,6 +153,11 @@ class Dataset:
         """
         return checksum(self._arrays(), self._header())
 
+    @property
+    def snapshot(self) -> str:
+        """The fingerprint of the snapshot that this is, or whose newest interactions these are."""
+        return self.taken_from or self.fingerprint
+
     def until(self, moment: int) -> Dataset:
         """The same shop as it was at `moment`: later events, products and preferences are gone.
 
@@ -184,6 +197,41 @@ class Dataset:
             self.demographics.until(moment, user_rows),
             Cut(renumbered[1], self.cut.reason[early]),
             self.target,
+        )
+
+    def newest(self, count: int, *, seed: int = 0) -> Dataset:
+        """The same shop with its `count` newest interactions alone; `self` where it has no more of them.
+
+        Users who have none of them leave the id maps, so they are unknown like any other user whose history
+        is read from elsewhere; those who had none before stay for their preferences. All products stay. Of
+        interactions of one time, those that stay are drawn by `seed`.
+        """
+        time = np.asarray(self.events.time)
+        if time.size <= count:
+            return self
+        oldest = int(np.partition(time, time.size - count)[time.size - count])
+        kept = time > oldest
+        ties = np.flatnonzero(time == oldest)
+        missing = count - int(np.count_nonzero(kept))
+        kept[np.random.default_rng(seed).choice(ties, missing, replace=False)] = True
+        events = self.events.take(kept)
+        before, after = np.zeros((2, len(self.users)), dtype=bool)
+        before[self.events.user[self.events.user >= 0]] = True
+        after[events.user[events.user >= 0]] = True
+        rows = np.flatnonzero(after | ~before)
+        number = np.full(len(self.users) + 1, -1, dtype=np.int32)  # the last entry serves guests' -1
+        number[rows] = np.arange(rows.size, dtype=np.int32)
+        late = self.cut.events.time > oldest
+        cut = self.cut.events.take(late)
+        return replace(
+            self,
+            users=IdMap(self.users.ids[rows]),
+            events=replace(events, user=number[events.user]),
+            preferences=self.preferences.until(_ALWAYS, rows),
+            demographics=self.demographics.until(_ALWAYS, rows),
+            cut=Cut(replace(cut, user=number[cut.user]), self.cut.reason[late]),
+            taken_from=self.snapshot,
+            left_out=self.left_out + time.size - count,
         )
 
     def save(self, folder: Path) -> str:

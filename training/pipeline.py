@@ -28,6 +28,7 @@ from training.fit.cost_prices import read_costs
 from training.fit.item_models import ItemResults, train_item_models
 from training.fit.test_period import describe, hold_out
 from training.fit.trainer import Judged, create, judge, refit
+from training.fit.training_data import newest_interactions
 from training.lock import training_lock
 from training.progress import MIB, Steps
 from training.promotion.champion import judge_champion, split_signature, write_values
@@ -139,7 +140,9 @@ def train(
         with unit_of_work() as session:
             # a person who is erased from now on may be in what is read next
             erased_before = tombstones.everybody(session)
-        dataset = _snapshot(rebuild, steps, read_all)
+        dataset = newest_interactions(
+            _snapshot(rebuild, steps, read_all), [each.algorithm for each in experiments], steps
+        )
         plan = None if budget is None else plan_training(experiments, dataset, budget)
         experiments = experiments if plan is None else plan.experiments
         names = [experiment.name for experiment in experiments]

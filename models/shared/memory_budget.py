@@ -8,7 +8,7 @@ import psutil
 
 from recsys.errors import Invalid
 
-__all__ = ["free_bytes", "refuse_if_larger"]
+__all__ = ["free_bytes", "refuse_if_larger", "total_bytes"]
 
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -22,6 +22,16 @@ def free_bytes() -> int:
     except (OSError, ValueError):  # no container, or none that says: the machine's figure stands
         return machine
     return machine if limit == "max" else max(0, min(machine, int(limit) - used))
+
+
+def total_bytes() -> int:
+    """Bytes of memory of the machine, or of the container where that allows less."""
+    machine = int(psutil.virtual_memory().total)
+    try:
+        limit = (_CGROUP / "memory.max").read_text().strip()
+    except OSError:  # no container, or none that says
+        return machine
+    return machine if limit == "max" else min(machine, int(limit))
 
 
 def refuse_if_larger(forecast: int, algorithm: str, what: str) -> None:

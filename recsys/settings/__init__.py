@@ -37,6 +37,7 @@ from recsys.settings.serving import ServingSettings
 from recsys.settings.shop import ShopSettings
 from recsys.settings.spark import SparkSettings
 from recsys.settings.tracing import TracingSettings
+from recsys.settings.training import TrainingSettings
 
 __all__ = ["SHORTEST_SECRET", "Settings", "get_settings"]
 
@@ -402,6 +403,7 @@ class Settings(BaseSettings):
     privacy: PrivacySettings = PrivacySettings()
     spark: SparkSettings = SparkSettings()
     tracing: TracingSettings = TracingSettings()
+    training: TrainingSettings = TrainingSettings()
 
     @field_validator("var")
     @classmethod

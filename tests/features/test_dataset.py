@@ -89,6 +89,46 @@ def test_going_back_twice_is_going_back_to_the_earlier(shop: Shop, one: int, oth
     assert shop.dataset().until(late).until(early).fingerprint == shop.dataset().until(early).fingerprint
 
 
+def test_the_newest_interactions_leave_out_who_has_none_of_them() -> None:
+    newest = SMALL.dataset().newest(3)
+    assert sorted(newest.events.time.tolist()) == [20 * DAY, 90 * DAY, 90 * DAY]
+    assert newest.users.ids.tolist() == [1, 9]  # 7 was there earlier; 9 stated something and did nothing
+    assert newest.preferences.updated.tolist() == [0, 1]
+    assert newest.items.ids.tolist() == [10, 20, 30, 40]
+    assert newest.matrix.toarray()[0].tolist() == [5.0, 0, 0, 0]
+    assert newest.moment == 90 * DAY
+    assert (newest.snapshot, newest.left_out) == (SMALL.dataset().fingerprint, 2)
+    assert newest.newest(1).snapshot == newest.snapshot
+    assert newest.newest(1).left_out == 4
+    assert newest.fingerprint != newest.snapshot
+    assert SMALL.dataset().snapshot == SMALL.dataset().fingerprint
+
+
+@given(SHOPS, st.integers(1, 30))
+def test_the_newest_interactions_are_never_older_than_the_others(shop: Shop, count: int) -> None:
+    whole = shop.dataset()
+    newest = whole.newest(count)
+    if len(whole.events) <= count:
+        assert newest is whole
+        return
+    assert sorted(newest.events.time.tolist()) == sorted(whole.events.time.tolist())[-count:]
+    assert newest.fingerprint == whole.newest(count).fingerprint  # ties are drawn by a seed
+
+    def by_ids(dataset: Dataset) -> list[tuple[object, ...]]:
+        ids = np.append(dataset.users.ids, -1)  # the last one is a guest's
+        events = dataset.events
+        columns = ids[events.user], dataset.items.ids[events.item], events.kind, events.time, events.session
+        return list(zip(*(column.tolist() for column in columns), strict=True))
+
+    left = by_ids(whole)
+    for event in by_ids(newest):
+        left.remove(event)
+    del newest.__dict__["fingerprint"]
+    gone = set(whole.users.ids.tolist()) - set(newest.users.ids.tolist())
+    assert gone <= {event[0] for event in left}
+    assert newest.until(newest.moment).matrix.nnz == newest.matrix.nnz
+
+
 @given(st.data(), SHOPS)
 def test_the_fingerprint_does_not_depend_on_the_order_of_rows(data: st.DataObject, shop: Shop) -> None:
     order = data.draw(st.permutations(range(len(shop.events))))

@@ -217,6 +217,7 @@ def curves(
     """
     from training.evaluation.summary import plain
     from training.fit.evaluate_registered import open_dataset
+    from training.fit.training_data import newest_interactions
     from training.progress import Steps
     from training.studies.learning_curves import AGES, SHARES, data_curve, staleness_curve
 
@@ -224,7 +225,8 @@ def curves(
     if test_days is not None:
         planned = experiment.split.model_copy(update={"test_days": test_days})
         experiment = experiment.model_copy(update={"split": planned})
-    dataset, steps = open_dataset(), Steps(Console(stderr=True))
+    steps = Steps(Console(stderr=True))
+    dataset = newest_interactions(open_dataset(), [experiment.algorithm], steps)
     found = [
         data_curve(experiment, dataset, steps, share or SHARES),
         staleness_curve(experiment, dataset, steps, age if age else AGES),

@@ -26,6 +26,7 @@ from training.evaluation.splits import VIEWS, Kind, Split, View
 from training.experiment import Experiment
 from training.fit.cost_prices import read_costs
 from training.fit.trainer import create
+from training.fit.training_data import newest_interactions
 from training.progress import Steps
 
 __all__ = ["Examination", "Trial", "examine", "experiment_of", "model_before", "open_dataset"]
@@ -107,6 +108,7 @@ def examine(
         raise Invalid(f"a model is named twice ({', '.join(names)}); name each once")
     with unit_of_work() as session:
         asked = [registry.get(session, name) for name in names]
+    dataset = newest_interactions(dataset, [each.algorithm for each in asked], steps)
     with steps.step(f"split: {kind}") as splitting:
         splits = [replace(one, costs=read_costs(one.train)) for one in make_splits(kind, dataset, plan)]
         splitting.note = "; ".join(

@@ -266,6 +266,7 @@ def _registration(
         "experiment": experiment.model_dump(mode="json"),
         "hyperparameters": asdict(model.parameters),
         "seed": experiment.seed,
+        "snapshot": dataset.snapshot,
         "run": run,
         "metrics": {},
         "item_lists": [asdict(one) for one in figures],

@@ -119,6 +119,7 @@ def _registration(
             "experiment": judged.experiment.model_dump(mode="json"),
             "hyperparameters": judged.parameters,
             "seed": judged.experiment.seed,
+            "snapshot": dataset.snapshot,
             "run": report.run,
             "report": f"reports/{report.run}/report.html",
             "report_json": f"reports/{report.run}/report.json",

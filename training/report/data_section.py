@@ -41,6 +41,8 @@ def data_section(
     events = dataset.events
     return d.DataSection(
         fingerprint=dataset.fingerprint,
+        snapshot=dataset.snapshot,
+        older_events=dataset.left_out,
         first=_moment(int(events.time[0])),
         last=_moment(int(events.time[-1])),
         cutoff=_moment(split.cutoff),
@@ -91,14 +93,15 @@ def drift_since_last(dataset: Dataset) -> Drift | None:
         return None
     last = max(models, key=lambda model: model.last_trained_at)
     settings = get_settings()
-    if last.dataset == dataset.fingerprint:
+    snapshot: str = last.parameters.get("snapshot", last.dataset)
+    if snapshot == dataset.snapshot:
         then: Dataset | None = dataset
     else:
         try:
-            then = load(settings, last.dataset, verify=False)
+            then = load(settings, snapshot, verify=False)
         except RecsysError:  # snapshots are kept for a while only, and formats change
             then = None
-    return drift_between(then, dataset, last.name, last.dataset, last.last_trained_at)
+    return drift_between(then, dataset, last.name, snapshot, last.last_trained_at)
 
 
 def drift_between(

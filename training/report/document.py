@@ -183,7 +183,11 @@ class DataSection(Part):
     """The data that was learned from and tested on."""
 
     fingerprint: str
-    """SHA-256 of the snapshot."""
+    """SHA-256 of what was learned from and tested on: the snapshot, or its newest interactions."""
+    snapshot: str = ""
+    """SHA-256 of the snapshot; empty in documents of former versions."""
+    older_events: int = 0
+    """Interactions of the snapshot that were left out, older than all others."""
     first: datetime
     last: datetime
     cutoff: datetime

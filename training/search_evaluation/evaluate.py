@@ -22,6 +22,7 @@ from training.evaluation.significance import bootstrap_interval, compare, holm_a
 from training.evaluation.splits import Split, time_split
 from training.fit.evaluate_registered import experiment_of, model_before
 from training.fit.trainer import create
+from training.fit.training_data import newest_interactions
 from training.progress import Steps
 from training.report.search_section import SearchComparison, SearchRanking, SearchSection, SearchTrial
 from training.report.sections import Measure
@@ -94,6 +95,7 @@ def measure(
             if active is None:
                 raise NotFound("no model serves yet; name a registered one, or train with `recsys train run`")
             asked = [active]
+    dataset = newest_interactions(dataset, [each.algorithm for each in asked], steps)
     splits = [time_split(dataset, plan.test_days, positive=("purchase",), protocol="window")]
     if plan.choose:
         splits.append(time_split(splits[0].train, plan.test_days, positive=("purchase",), protocol="window"))

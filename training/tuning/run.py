@@ -12,6 +12,7 @@ from recsys.errors import Invalid, NotFound
 from recsys.settings import get_settings
 from training.experiment import Experiment, load
 from training.fit.trainer import create
+from training.fit.training_data import newest_interactions
 from training.lock import tuning_lock
 from training.progress import Steps
 from training.tuning.files import experiment_toml
@@ -86,6 +87,7 @@ def run(
         dataset = current(settings)
     except NotFound as error:
         raise NotFound(f"{error.message}; build one with: recsys features build") from error
+    dataset = newest_interactions(dataset, [experiment.algorithm], steps)
     name = f"{experiment.name}-{dataset.fingerprint[:12]}-{_key(experiment, tune)}"
     with tuning_lock(name), open_study(storage, folder, name, experiment, tune) as (study, kept):
         test, folds = folds_of(dataset, experiment)

@@ -121,6 +121,13 @@ def test_the_target_of_the_dataset_is_in_words(report: EvaluationReport) -> None
         assert words in _first_screen(report.model_copy(update={"data": data}))
 
 
+def test_older_interactions_that_were_left_out_are_counted(report: EvaluationReport) -> None:
+    assert "older, left out" not in render(report)
+    data = report.data.model_copy(update={"older_events": 30_712_175})
+    page = render(report.model_copy(update={"data": data}))
+    assert re.search(r"older, left out</dt><dd>30\D712\D175: <code>RECSYS_TRAINING__MOST_INTERACTIONS<", page)
+
+
 def test_the_contents_lead_to_every_section(report: EvaluationReport) -> None:
     page = render(report)
     contents = re.findall(r'<li><a href="#([^"]+)">', page)
