@@ -16,11 +16,11 @@ from models.algorithms.shared.item_item import (
     GRAM_BYTES,
     VALUES,
     Values,
-    ridge_columns,
     scatter,
     top_products,
     valued,
 )
+from models.algorithms.shared.ridge import ridge_columns
 from models.algorithms.shared.time_decay import Faded
 from models.base import Arrays, ModelKind, Reasons, Rows, Scores
 from models.ranking.filters import RankRequest, positive

@@ -13,13 +13,12 @@ from features.dataset import Dataset
 from features.interactions import MICROSECONDS_PER_DAY, Events
 from models.algorithms.content_based.content import ContentBased, ContentBasedParameters
 from models.algorithms.shared.item_item import (
-    GRAM_BELOW,
     GRAM_BYTES,
     VALUES,
     Values,
-    ridge_columns,
     top_products,
 )
+from models.algorithms.shared.ridge import GRAM_BELOW, ridge_columns
 from models.algorithms.shared.sequential import Sequential, StepSequence, degree_power
 from models.shared.validation import check_choice, check_float, check_int
 

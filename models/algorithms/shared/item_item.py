@@ -22,7 +22,6 @@ __all__ = [
     "Values",
     "best_of_part",
     "finer_bounds",
-    "ridge_columns",
     "scatter",
     "top_products",
     "valued",
@@ -34,12 +33,8 @@ VALUES: tuple[str, ...] = ("binary", "log", "linear")
 
 GRAM_BYTES = 96 * 2**20
 """Products of sparse matrices are taken in blocks of rows that need about this much at most."""
-GRAM_BELOW = 15_000
-"""Up to so many items a sparse matrix of all their products fits: 8 bytes × items² at the most."""
 PARTS_OF_ENGINE = 32
 """An engine gets about so many blocks, where there are as many rows."""
-LOCAL_BLOCK = 512
-"""Columns of a local regression that one thread solves at once."""
 
 
 def valued(matrix: sparse.csr_matrix, values: str) -> sparse.csr_matrix:
@@ -195,79 +190,6 @@ def _largest(
         ties = ties[np.argsort(columns[ties])]
     chosen[ties[: k - int(chosen.sum())]] = True
     return chosen
-
-
-def ridge_columns(
-    near: sparse.csr_matrix,
-    sources: sparse.csr_matrix,
-    targets: sparse.csr_matrix,
-    ridge: float,
-    *,
-    gram_below: int = GRAM_BELOW,
-) -> sparse.csr_matrix:
-    """B whose column j is the ridge regression of row j of `targets` on the rows near[j] of `sources`.
-
-    Parameters
-    ----------
-    near : csr, shape (n, s)
-        The pattern counts.
-    sources : csr float32, shape (s, m)
-    targets : csr float32, shape (n, m)
-    gram_below
-        Up to so many sources all their products are computed once (8 · s² bytes at most), which is many times
-        faster where rows are long; with more of them, each column computes its own.
-
-    Returns
-    -------
-    csr float32, shape (s, n)
-    """
-    items, size = near.shape
-    pieces = np.empty(near.nnz, dtype=np.float32)
-    gram = sparse.csr_matrix(sources @ sources.T) if size <= gram_below else None
-    cross = sparse.csr_matrix(targets @ sources.T) if size <= gram_below else None
-
-    def solve(part: tuple[int, int]) -> None:
-        place = np.full(size, -1, dtype=np.int64)
-        for j in range(*part):
-            inside = slice(near.indptr[j], near.indptr[j + 1])
-            chosen = near.indices[inside]
-            if chosen.size == 0:
-                continue
-            if gram is None or cross is None:
-                columns = sources[chosen]
-                normal = (columns @ columns.T).toarray().astype(np.float64)
-                right = (columns @ targets[j].T).toarray().ravel()
-            else:
-                normal = _submatrix(gram, chosen, place).toarray().astype(np.float64)
-                right = cross[j].toarray().ravel()[chosen]
-            normal[np.diag_indices_from(normal)] += ridge
-            # numpy's solver lets other threads run meanwhile, scipy's does not
-            pieces[inside] = np.linalg.solve(normal, right)
-
-    in_parallel(solve, list(pairwise([*range(0, items, LOCAL_BLOCK), items])))
-    # row j now holds column j of B
-    return sparse.csr_matrix((pieces, near.indices, near.indptr), shape=near.shape).T.tocsr()
-
-
-def _submatrix(
-    matrix: sparse.csr_matrix, chosen: npt.NDArray[np.integer], place: npt.NDArray[np.int64]
-) -> sparse.coo_matrix:
-    """matrix[chosen][:, chosen].
-
-    Parameters
-    ----------
-    place : int64, shape (columns,)
-        All -1, and left so.
-    """
-    place[chosen] = np.arange(chosen.size)
-    start = matrix.indptr[chosen].astype(np.int64)
-    length = matrix.indptr[chosen + 1] - start
-    entry = np.repeat(start - np.cumsum(length) + length, length) + np.arange(length.sum())
-    column = place[matrix.indices[entry]]
-    place[chosen] = -1
-    kept = column >= 0
-    row = np.repeat(np.arange(chosen.size), length)[kept]
-    return sparse.coo_matrix((matrix.data[entry[kept]], (row, column[kept])), shape=(chosen.size,) * 2)
 
 
 def scatter(found: sparse.csr_matrix, out: Scores) -> None:

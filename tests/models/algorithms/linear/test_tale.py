@@ -13,7 +13,7 @@ from scipy import sparse
 from features.dataset import Dataset
 from features.interactions import History, InteractionWeights
 from models.algorithms.linear.tale import TALE, TALEParameters
-from models.algorithms.shared.item_item import ridge_columns
+from models.algorithms.shared.ridge import ridge_columns
 from recsys.errors import Invalid
 from tests.models.data import Row, dataset, two_tastes
 
