@@ -91,4 +91,5 @@ def test_a_log_in_asks_the_same_of_the_stores_whether_there_is_the_account(desk:
         with statements() as seen:
             desk.log_in(login, password="wrong", status=401)
         asked.append(len(seen))
-    assert asked == [1, 1, 1, 1]
+    # behind PgBouncer each transaction sends its settings first
+    assert asked in ([1, 1, 1, 1], [2, 2, 2, 2])
