@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,34 +13,40 @@ from models.shared.memory_budget import total_bytes
 from recsys.settings import get_settings
 from training.progress import Steps
 
-__all__ = ["bytes_per_interaction", "most_interactions", "newest_interactions"]
+__all__ = ["most_interactions", "newest_interactions"]
+
+GIB = 2**30
 
 USABLE = 0.8
 """Of the memory; the rest is for the servers, the system and its file cache."""
-FIXED_BYTES = 2**30
-"""What a training takes of a small shop."""
 UNIT = 100_000
 """So the limit, and with it what a model is trained on, does not follow small changes of the machine."""
+ALWAYS = 2_000_000
+"""So many interactions are never cut: what their training takes depends on more than their number."""
 
-# measured with the ten million interactions of `docs/operations/capacity.md`
-BYTES_PER_INTERACTION = {
-    "hybrid": 1_000,
-    "complements": 450,
-    "similar_items": 450,
-    "co_visitation_by_type": 400,
+
+class MemoryNeed(NamedTuple):
+    """Bytes that a training takes: so many whatever the shop, and so many for each interaction."""
+
+    fixed: int
+    each: int
+
+
+# above what was measured with one, ten and nineteen million interactions (docs/operations/capacity.md)
+NEEDS = {
+    "hybrid": MemoryNeed(3 * GIB, 600),
+    "complements": MemoryNeed(GIB, 450),
+    "similar_items": MemoryNeed(GIB, 450),
+    "co_visitation_by_type": MemoryNeed(GIB, 400),
 }
-OTHER_BYTES_PER_INTERACTION = 350
-
-
-def bytes_per_interaction(algorithms: Iterable[str]) -> int:
-    """What the most demanding of `algorithms` takes of memory for each interaction."""
-    return max(BYTES_PER_INTERACTION.get(each, OTHER_BYTES_PER_INTERACTION) for each in algorithms)
+OTHER = MemoryNeed(GIB, 350)
 
 
 def most_interactions(algorithms: Iterable[str], memory: int) -> int:
-    """So many interactions can be trained on with `memory` bytes, in whole units of UNIT, one at least."""
-    room = USABLE * memory - FIXED_BYTES
-    return max(1, int(room / bytes_per_interaction(algorithms) / UNIT)) * UNIT
+    """So many interactions can be trained on with `memory` bytes, in whole units of UNIT, ALWAYS at least."""
+    needs = [NEEDS.get(each, OTHER) for each in algorithms]
+    room = min((USABLE * memory - need.fixed) / need.each for need in needs)
+    return max(ALWAYS, int(room / UNIT) * UNIT)
 
 
 def newest_interactions(dataset: Dataset, algorithms: Iterable[str], steps: Steps) -> Dataset:

@@ -7,7 +7,7 @@ import pytest
 from recsys.settings import Settings
 from tests.models.data import dataset
 from training.fit import training_data
-from training.fit.training_data import most_interactions, newest_interactions
+from training.fit.training_data import ALWAYS, UNIT, USABLE, most_interactions, newest_interactions
 from training.progress import Steps
 
 GIB = 2**30
@@ -55,8 +55,9 @@ def test_no_limit_or_one_that_is_not_reached_changes_nothing(
 def test_unset_the_memory_of_the_machine_bounds_it(monkeypatch: pytest.MonkeyPatch) -> None:
     limited(monkeypatch, None)
     monkeypatch.setattr(training_data, "UNIT", 1)
-    monkeypatch.setattr(training_data, "FIXED_BYTES", 0)
-    monkeypatch.setattr(training_data, "total_bytes", lambda: 25_000)
+    monkeypatch.setattr(training_data, "ALWAYS", 1)
+    need = training_data.NEEDS["hybrid"]
+    monkeypatch.setattr(training_data, "total_bytes", lambda: (need.fixed + 20.5 * need.each) / USABLE)
     steps = Lines()
     assert len(newest_interactions(LOG, ["hybrid"], steps).events) == 20
     assert "memory" in steps.lines[0]
@@ -64,13 +65,14 @@ def test_unset_the_memory_of_the_machine_bounds_it(monkeypatch: pytest.MonkeyPat
 
 def test_the_most_demanding_algorithm_decides() -> None:
     assert most_interactions(["popularity", "hybrid"], 24 * GIB) == most_interactions(["hybrid"], 24 * GIB)
-    assert most_interactions(["popularity"], 24 * GIB) > 2 * most_interactions(["hybrid"], 24 * GIB)
+    assert most_interactions(["popularity"], 24 * GIB) > 1.5 * most_interactions(["hybrid"], 24 * GIB)
 
 
 @pytest.mark.parametrize("memory", [0, GIB, 4 * GIB, 24 * GIB, 512 * GIB])
-def test_the_limit_is_never_nothing_and_within_the_memory(memory: int) -> None:
+def test_small_shops_are_used_whole_and_large_ones_within_the_memory(memory: int) -> None:
     limit = most_interactions(["hybrid"], memory)
-    assert limit >= training_data.UNIT
-    assert limit % training_data.UNIT == 0
-    if limit > training_data.UNIT:
-        assert limit * training_data.bytes_per_interaction(["hybrid"]) < memory
+    assert limit >= ALWAYS
+    assert limit % UNIT == 0
+    if limit > ALWAYS:
+        need = training_data.NEEDS["hybrid"]
+        assert need.fixed + limit * need.each < memory
