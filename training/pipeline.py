@@ -159,6 +159,8 @@ def train(
         run = f"{clock.now():%Y%m%dT%H%M%SZ}-{dataset.fingerprint[:8]}"
         lists = [experiment for experiment in plan.experiments if not experiment.promotable]
         experiments = [experiment for experiment in plan.experiments if experiment.promotable]
+        # before this run registers anything: it is no training before itself
+        drift = drift_since_last(dataset)
         registered: list[str] = []
         items: ItemResults | None = None
         if lists:
@@ -187,7 +189,7 @@ def train(
                     champion=None if champion is None else champion.values,
                     examples=choose_users(split),
                     command=command,
-                    drift=drift_since_last(dataset),
+                    drift=drift,
                     refused=refused_rows(get_settings().var / "imports"),
                     item_lists=[] if items is None else items.sections(),
                     history=past_trainings(

@@ -39,6 +39,7 @@ min_users = 30
 FILES = {
     "popularity": 'name = "popularity"\nalgorithm = "popularity"\n' + PLAN,
     "item_knn": 'name = "item_knn"\nalgorithm = "item_knn"\n[parameters]\nneighbours = 20\n' + PLAN,
+    "lists": 'name = "lists"\nalgorithm = "similar_items"\npromotable = false\n' + PLAN,
     "als": 'name = "als"\nalgorithm = "als"\nseed = 3\n[parameters]\nfactors = 4\niterations = 4\n' + PLAN,
 }
 
@@ -164,6 +165,25 @@ def test_challengers_replace_hold_and_refresh(
     newer = _train([files["item_knn"]], rebuild=True)
     assert newer.report is not None
     assert (newer.report.verdict.action, newer.active) == ("refresh", "item_knn-v3")
+
+
+def test_drift_is_that_since_the_run_before_though_lists_of_products_are_registered_first(
+    shop: Shop, files: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.pipeline.track", _no_tracking)
+    fill_shop()
+    sources = [files["popularity"], files["lists"]]
+    first = _train(sources)
+    assert first.report is not None
+    assert first.report.data.drift is None, "there was no training before it"
+    added = [(1, 1, 61.0), (2, 1, 61.5)]
+    add_purchases(added)
+    second = _train(sources, rebuild=True)
+    assert second.report is not None
+    drift = second.report.data.drift
+    assert drift is not None
+    assert (drift.known, drift.same, drift.new_events) == (True, False, len(added))
+    assert drift.model in {"popularity-v1", "lists-v1"}
 
 
 def test_champion_is_fitted_again_where_its_figures_are_of_another_test(
