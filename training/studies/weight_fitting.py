@@ -168,10 +168,13 @@ def weights(
     from recsys.settings import get_settings
     from training.evaluation.significance import format_p
     from training.experiment import load
+    from training.fit.training_data import newest_interactions
+    from training.progress import Steps
 
     chosen = load(experiment)
     console = Console(stderr=True, soft_wrap=True)
-    fitted = fit_weights(current(get_settings()), chosen, rounds=rounds, progress=console.print)
+    dataset = newest_interactions(current(get_settings()), [chosen.algorithm], Steps(console))
+    fitted = fit_weights(dataset, chosen, rounds=rounds, progress=console.print)
     lines = _settings(fitted.weights) if fitted.proposed else {}
     metric = f"{chosen.promotion.metric}@{chosen.evaluation.primary_k}"
     if as_json:
