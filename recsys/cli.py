@@ -6,6 +6,7 @@ import contextlib
 import gc
 import io
 import json
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -269,6 +270,9 @@ def main() -> None:
         # a name with accents must not end a command whose terminal is ASCII
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if not (sys.stdout.isatty() or sys.stderr.isatty()):
+        # in a file or pipe a table may be as wide as its figures: cut to 80 columns it loses some
+        os.environ.setdefault("COLUMNS", "160")
     sys.exit(run(sys.argv[1:]))
 
 

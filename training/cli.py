@@ -26,7 +26,7 @@ from training.commands import (
     search,
     tuning,
 )
-from training.commands.console import AsJson, print_json, table_of
+from training.commands.console import AsJson, print_json, print_table, table_of
 from training.paper_benchmarks import cli as benchmarks
 from training.studies.weight_fitting import weights
 
@@ -189,7 +189,7 @@ def _show_outcome(outcome: TrainingOutcome) -> None:
     document = outcome.report
     verdict, place = document.verdict, document.ks.index(document.verdict.k)
     k = verdict.k
-    table = table_of("", "model", f"NDCG@{k}", "95% interval", "new only", "95% interval", "fit")
+    table = table_of("", "model", f"NDCG@{k}", "95%", "new", "95%", "fit")
     for section in document.models:
         parts = (section.views["all"], section.views["new"])
         figures = [text for part in parts for text in _texts(part.metrics["ndcg"][place], part.users)]
@@ -197,9 +197,9 @@ def _show_outcome(outcome: TrainingOutcome) -> None:
             "[green]●[/green]" if section.name == outcome.active else "",
             escape(section.name),
             *figures,
-            f"{section.cost.fit_seconds:.1f} s",
+            f"{section.cost.fit_seconds:.{0 if section.cost.fit_seconds >= 10 else 1}f} s",
         )
-    console.print(table)
+    print_table(table, console)
     words = {"promote": "Promoted", "refresh": "Refreshed", "hold": "Held"}
     console.print(
         f"{words[verdict.action]}: {verdict.reason}.", markup=False, highlight=False, soft_wrap=True
@@ -238,7 +238,7 @@ def _texts(figure: Figure, users: int) -> tuple[str, str]:
     """A figure and its interval; dashes where nobody was judged."""
     if not users:
         return "–", "–"
-    return f"{figure.value:.4f}", f"{figure.low:.4f}–{figure.high:.4f}"
+    return f"{figure.value:.4f}", f"{figure.low:.3f}–{figure.high:.3f}"
 
 
 def _warn_of_mirror(outcome: TrainingOutcome) -> None:

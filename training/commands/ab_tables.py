@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from training.commands.console import table_of
+from training.commands.console import print_table, table_of
 
 if TYPE_CHECKING:
     from training.online.ab_results import AbResult
@@ -73,7 +73,7 @@ def _show_preference(test: AbResult, console: Console) -> None:
             f"{compared.p_value:.3f}",
         )
     if visitors.comparisons:
-        console.print(table)
+        print_table(table, console)
     fallbacks = visitors.fallback_share[arm.name]
     console.print(
         f"Lists of both {test.control} and {arm.variant}, credit {test.design.credit}: "
@@ -102,7 +102,7 @@ def _show_people(name: str, people: Population, test: AbResult, console: Console
             f"{each.variance_removed:.0%}",
         )
     if people.comparisons:
-        console.print(table)
+        print_table(table, console)
     parts = [
         f"{arm.name} ({arm.variant}, {arm.share:.0%}): {people.counted[arm.name]:,} {name} counted, "
         f"{people.waiting[arm.name]:,} waiting"

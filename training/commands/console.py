@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -17,11 +18,15 @@ __all__ = [
     "Name",
     "model_json",
     "print_json",
+    "print_table",
     "registered",
     "share",
     "table_of",
     "tell_mirror",
 ]
+
+WIDEST = 500
+"""Columns of a terminal that no table needs."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
 Name = Annotated[str, typer.Argument(help="Name of a registered model, for example als-v3.")]
@@ -33,6 +38,16 @@ def table_of(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, no_wrap=True)
     return table
+
+
+def print_table(table: Table, console: Console | None = None) -> None:
+    """Print a table of `table_of` as wide as it is: cut to a narrow terminal it would lose figures."""
+    console = console or Console()
+    before = console.width
+    wide = console.options.update(max_width=WIDEST)
+    console.width = max(before, Measurement.get(console, wide, table).maximum)
+    console.print(table, highlight=False)
+    console.width = before
 
 
 def registered(name: str) -> RegisteredModel:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
-from training.commands.console import table_of
+from training.commands.console import print_table, table_of
 
 if TYPE_CHECKING:
     from training.evaluation.compare import Duel
@@ -75,14 +75,14 @@ def show_trial(trial: Trial, ks: Sequence[int], k: int, draws: int, seed: int) -
     for metric in dict.fromkeys(name for one in found.values() for name in one):
         cells = [one[metric][place] if metric in one else None for one in found.values()]
         table.add_row(LABELS.get(metric, metric), *(_interval(cell) for cell in cells))
-    console.print(table)
+    print_table(table, console)
     for metric, why in views["all"].unknown.items():
         console.print(f"  {LABELS.get(metric, metric)}: {why}", style="dim", highlight=False)
     if len(ks) > 1:
         lengths = table_of("NDCG at", *(str(one) for one in ks))
         for view, figures in found.items():
             lengths.add_row(WORDS[view], *(_number(figure.value) for figure in figures["ndcg"]))
-        console.print(lengths)
+        print_table(lengths, console)
     parts = table_of("segment", "users", f"NDCG@{k}, all", "")
     for segment in [*trial.segments.get("all", []), *([trial.guests] if trial.guests else [])]:
         size = "too small" if segment.small else ""
@@ -90,7 +90,7 @@ def show_trial(trial: Trial, ks: Sequence[int], k: int, draws: int, seed: int) -
             escape(segment.name[:36]), f"{segment.users:,}", _interval(segment.figures["ndcg"]), size
         )
     if parts.row_count:
-        console.print(parts)
+        print_table(parts, console)
         if len(trial.how) > 1:
             console.print(
                 f"  segments: over all {len(trial.how)} periods; each user counts once in a segment, with "
@@ -123,7 +123,7 @@ def show_duel(duel: Duel) -> None:
                     words[row.better],
                 )
         if table.row_count:
-            console.print(table)
+            print_table(table, console)
     console.print(
         "p: two-sided, Holm-adjusted for all rows. finds: the smallest true difference that such a test "
         "finds in four of five cases.",
@@ -143,7 +143,7 @@ def show_curve(curve: Curve) -> None:
         x = f"{point.x:.0%}" if curve.kind == "data" else f"{point.x:g}"
         figures = [_interval(figure) for figure in point.views.values()]
         table.add_row(x, f"{point.events:,}", *figures)
-    console.print(table)
+    print_table(table, console)
     if curve.words:
         console.print(
             f"{curve.words[:1].upper()}{curve.words[1:]}.", markup=False, highlight=False, soft_wrap=True

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from training.commands.console import AsJson, print_json, table_of
+from training.commands.console import AsJson, print_json, print_table, table_of
 
 __all__ = ["app"]
 
@@ -71,7 +71,7 @@ def interleaving(
             f"{each.false_alarms} of {each.runs}",
             f"{each.false_alarms_bound:.1%}",
         )
-    console.print(table)
+    print_table(table, console)
     console.print(
         "Found, wrong: experiments that found the better model, and the other. Visitors: until the better "
         "one is found; fewer: than in the A/B test. Alarms: experiments with two equal models that found a "

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from training.commands.console import AsJson, print_json, table_of
+from training.commands.console import AsJson, print_json, print_table, table_of
 
 if TYPE_CHECKING:
     from training.evaluation.item_lists import ItemListFigures
@@ -72,7 +72,7 @@ def _show(question: str, note: str, figures: list[ItemListFigures], k: int) -> N
         ]
         shares = (one.coverage, one.leading_share, one.empty_share)
         table.add_row(escape(one.model), *cells, *(f"{share:.1%}" for share in shares))
-    console.print(table)
+    print_table(table, console)
     console.print(
         f"  {figures[0].queries:,} held-out pairs of {figures[0].people:,} people, each person counted once; "
         "rare products: NDCG in which a product counts less the more interactions it has",

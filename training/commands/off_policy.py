@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from recsys.errors import Invalid
-from training.commands.console import AsJson, print_json, table_of
+from training.commands.console import AsJson, print_json, print_table, table_of
 from training.commands.online import moment_of, span_of
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _show(report: OffPolicyReport, clip: float) -> None:
         ("difference, doubly robust", estimates.gain),
     ):
         table.add_row(name, f"{each.value:.4f}", f"{each.low:.4f} to {each.high:.4f}")
-    console.print(table)
+    print_table(table, console)
     support = table_of("place", "mean weight", "effective lists", "effective visitors", "largest", "clipped")
     for place in estimates.places:
         mean = place.mean_weight
@@ -127,7 +127,7 @@ def _show(report: OffPolicyReport, clip: float) -> None:
             f"{place.largest_weight:.1f}",
             f"{place.clipped:.2%}",
         )
-    console.print(support)
+    print_table(support, console)
     console.print(
         f"{report.lists:,} drawn lists of {report.visitors:,} visitors, {report.since:%Y-%m-%d %H:%M} to "
         f"{report.until:%Y-%m-%d %H:%M}; {report.guests:,} of guests, {report.without_history:,} of visitors "

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from recsys.errors import Invalid
 from training.commands.ab_tables import show_results
-from training.commands.console import AsJson, print_json, table_of
+from training.commands.console import AsJson, print_json, print_table, table_of
 
 if TYPE_CHECKING:
     from training.online.metrics import Group
@@ -177,7 +177,7 @@ def _show(name: str, groups: list[Group], console: Console) -> None:
             "–" if group.latency is None else f"{group.latency.median_hours:.1f}",
             f"{group.revenue:,}",
         )
-    console.print(table)
+    print_table(table, console)
 
 
 def moment_of(given: str, now: datetime, option: str) -> datetime:

@@ -18,6 +18,7 @@ from training.commands.console import (
     Name,
     model_json,
     print_json,
+    print_table,
     registered,
     share,
     table_of,
@@ -63,7 +64,7 @@ def list_(as_json: AsJson = False) -> None:
             share(fresh.get("ndcg", {}).get("value")),
             model.dataset[:8],
         )
-    console.print(table)
+    print_table(table, console)
     console.print("● serves now", style="dim", highlight=False)
 
 
@@ -94,7 +95,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
             if isinstance(figure, dict):
                 value = f"{figure['value']:.4f}  (95% interval {figure['low']:.4f} to {figure['high']:.4f})"
                 table.add_row(f"{metric}@{metrics['k']}, {view} products", value)
-    Console().print(table, highlight=False)
+    print_table(table)
 
 
 @app.command()
@@ -218,7 +219,7 @@ def history(
     for row in rows:
         shown = (row[name] for name in ("when", "who", "action", "from", "to", "why"))
         table.add_row(*(escape(str(value or "–")) for value in shown))
-    Console().print(table)
+    print_table(table)
 
 
 def _tell_switch(name: str, before: str | None, as_json: bool) -> None:

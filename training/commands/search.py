@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from training.commands.console import AsJson, print_json, registered, table_of
+from training.commands.console import AsJson, print_json, print_table, registered, table_of
 
 if TYPE_CHECKING:
     from training.report.search_section import SearchSection
@@ -102,7 +102,7 @@ def _show(section: SearchSection) -> None:
             _number(one.segments["again"][0]),
             _number(one.segments["new"][0]),
         )
-    console.print(table)
+    print_table(table, console)
     tests = table_of("right", "order", "NDCG", "95%", "p", "")
     for c in section.comparisons:
         verdict = "chance" if not c.significant else "better" if c.difference > 0 else "worse"
@@ -114,7 +114,7 @@ def _show(section: SearchSection) -> None:
             format_p(c.p_value, c.p_floor, name=""),
             verdict,
         )
-    console.print(tests)
+    print_table(tests, console)
     console.print(
         f"again, new: NDCG@{first} where only products count that the user had touched before, or had not. "
         "Each order is compared with the one before it; p is Holm-adjusted for all rows.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from training.commands.console import table_of
+from training.commands.console import print_table, table_of
 from training.served_evaluation.differences import PLACES
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def show_served(report: ServedReport) -> None:
             *((_figure(one.ndcg), _figure(one.offline), f"{one.change:+.1%}") if report.judged else ()),
             _why(one),
         )
-    console.print(table)
+    print_table(table, console)
     informed = max((one.informed for one in report.figures if one.source == "stored"), default=0)
     if informed:
         console.print(

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from training.commands.console import AsJson, print_json, table_of
+from training.commands.console import AsJson, print_json, print_table, table_of
 
 if TYPE_CHECKING:
     from training.tuning.run import Tuning
@@ -87,7 +87,7 @@ def _show(tuning: Tuning, console: Console) -> None:
             f"{trial.seconds:.1f}",
             escape(", ".join(f"{name}={value!r}" for name, value in trial.parameters.items())),
         )
-    console.print(table)
+    print_table(table, console)
     console.print("● best, ▲ best up to then", style="dim", highlight=False)
     tested = found.tested
     if tested is None:
