@@ -391,3 +391,20 @@ def test_every_command_has_an_example_and_paragraphs_that_fill_their_lines() -> 
     assert [path for path, text in texts.items() if not re.search("Examples?: ", text)] == []
     paragraphs = [(path, each) for path, text in texts.items() for each in text.strip().split("\n\n")]
     assert [path for path, each in paragraphs if "\n" in each.strip() and not each.startswith("\b")] == []
+
+
+def test_lines_in_a_pipe_are_wider_than_80_columns_unless_asked_otherwise() -> None:
+    def widest(**environment: str) -> int:
+        kept = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+        done = subprocess.run(
+            [sys.executable, "-m", "recsys", "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=kept | environment,
+            timeout=100,
+        )
+        return max(map(len, done.stdout.splitlines()))
+
+    assert widest() > 100
+    assert widest(COLUMNS="80") <= 80
