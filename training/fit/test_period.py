@@ -6,9 +6,20 @@ from features.dataset import Dataset
 from features.interactions import MICROSECONDS_PER_DAY
 from recsys.errors import Invalid
 from training.evaluation.splits import Split, time_split, untested
-from training.experiment import Experiment
+from training.experiment import Experiment, SplitSettings
 
-__all__ = ["describe", "hold_out"]
+__all__ = ["describe", "hold_out", "planned_split"]
+
+
+def planned_split(dataset: Dataset, plan: SplitSettings) -> Split:
+    """The time split of `dataset` that `[split]` of an experiment describes; raises as `time_split`."""
+    return time_split(
+        dataset,
+        plan.test_days,
+        min_events=plan.min_events,
+        positive=plan.positive,
+        most_users=plan.most_users,
+    )
 
 
 def hold_out(dataset: Dataset, experiment: Experiment) -> Split:
@@ -25,13 +36,7 @@ def hold_out(dataset: Dataset, experiment: Experiment) -> Split:
     """
     plan, view = experiment.split, experiment.promotion.view
     try:
-        split = time_split(
-            dataset,
-            plan.test_days,
-            min_events=plan.min_events,
-            positive=plan.positive,
-            most_users=plan.most_users,
-        )
+        split = planned_split(dataset, plan)
         if split.folds[view].users.size == 0:
             raise Invalid(
                 f"no user took up a product of the view {view!r} in the test period, so [promotion] view = "

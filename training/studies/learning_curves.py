@@ -12,9 +12,10 @@ from features.dataset import Dataset
 from features.interactions import MICROSECONDS_PER_DAY
 from recsys.errors import Invalid
 from training.evaluation.evaluator import evaluate
-from training.evaluation.splits import VIEWS, Split, View, time_split
+from training.evaluation.splits import VIEWS, Split, View
 from training.evaluation.summary import MeanEstimate, figures_from
 from training.experiment import Experiment
+from training.fit.test_period import planned_split
 from training.fit.trainer import create
 from training.progress import Steps
 
@@ -106,13 +107,7 @@ def staleness_curve(
 
 def _split(experiment: Experiment, dataset: Dataset) -> Split:
     plan = experiment.split
-    return time_split(
-        dataset,
-        plan.test_days,
-        min_events=plan.min_events,
-        positive=plan.positive,
-        most_users=plan.most_users,
-    )
+    return planned_split(dataset, plan)
 
 
 def _what(experiment: Experiment) -> tuple[str, int]:

@@ -74,12 +74,13 @@ def fit_weights(
         Where the log is too short.
     """
     from training.evaluation.significance import compare
-    from training.evaluation.splits import test_window, time_split, with_target
+    from training.evaluation.splits import test_window, with_target
+    from training.fit.test_period import planned_split
 
     plan, rule = experiment.split, experiment.promotion
     aimed = with_target(dataset, plan.positive)
     past = aimed.until(test_window(aimed, plan.test_days).start)
-    split = time_split(past, plan.test_days, min_events=plan.min_events, most_users=plan.most_users)
+    split = planned_split(past, plan)
     judge = _judge_with(split, experiment)
     start = dataset.weights
     best, values = start, judge(start)

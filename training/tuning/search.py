@@ -16,8 +16,9 @@ from recsys.errors import Invalid, RecsysError
 from training.evaluation.evaluator import evaluate
 from training.evaluation.significance import compare
 from training.evaluation.split_plan import SplitPlan, rolling
-from training.evaluation.splits import Split, time_split
+from training.evaluation.splits import Split
 from training.experiment import Experiment
+from training.fit.test_period import planned_split
 from training.fit.trainer import create
 from training.tuning.plan import TunePlan
 from training.tuning.study import TEST_PERIOD
@@ -116,13 +117,7 @@ class TuningResult:
 def folds_of(dataset: Dataset, experiment: Experiment) -> tuple[Split, list[Split]]:
     """The test period, and the validation periods before it; none of them sees anything of the test."""
     plan, tune = experiment.split, _plan(experiment)
-    test = time_split(
-        dataset,
-        plan.test_days,
-        min_events=plan.min_events,
-        positive=plan.positive,
-        most_users=plan.most_users,
-    )
+    test = planned_split(dataset, plan)
     try:
         validation = rolling(
             test.train,
