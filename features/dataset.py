@@ -28,7 +28,7 @@ __all__ = ["Cut", "Dataset", "Demographics", "ItemFeatures", "Preferences", "Wor
 
 HEADER = "dataset.json"
 FORMAT = 4
-_ALWAYS = int(np.iinfo(np.int64).max)
+_LAST_MOMENT = int(np.iinfo(np.int64).max)
 """A moment that nothing is later than."""
 
 
@@ -227,8 +227,8 @@ class Dataset:
             self,
             users=IdMap(self.users.ids[rows]),
             events=replace(events, user=number[events.user]),
-            preferences=self.preferences.until(_ALWAYS, rows),
-            demographics=self.demographics.until(_ALWAYS, rows),
+            preferences=self.preferences.until(_LAST_MOMENT, rows),
+            demographics=self.demographics.until(_LAST_MOMENT, rows),
             cut=Cut(replace(cut, user=number[cut.user]), self.cut.reason[late]),
             taken_from=self.snapshot,
             left_out=self.left_out + time.size - count,

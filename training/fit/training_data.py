@@ -21,7 +21,7 @@ USABLE = 0.8
 """Of the memory; the rest is for the servers, the system and its file cache."""
 UNIT = 100_000
 """So the limit, and with it what a model is trained on, does not follow small changes of the machine."""
-ALWAYS = 2_000_000
+LEAST_LIMIT = 2_000_000
 """So many interactions are never cut: what their training takes depends on more than their number."""
 
 
@@ -43,10 +43,10 @@ OTHER = MemoryNeed(GIB, 350)
 
 
 def most_interactions(algorithms: Iterable[str], memory: int) -> int:
-    """So many interactions can be trained on with `memory` bytes, in whole units of UNIT, ALWAYS at least."""
+    """How many interactions fit into `memory` bytes, in whole units of UNIT; LEAST_LIMIT at least."""
     needs = [NEEDS.get(each, OTHER) for each in algorithms]
     room = min((USABLE * memory - need.fixed) / need.each for need in needs)
-    return max(ALWAYS, int(room / UNIT) * UNIT)
+    return max(LEAST_LIMIT, int(room / UNIT) * UNIT)
 
 
 def newest_interactions(dataset: Dataset, algorithms: Iterable[str], steps: Steps) -> Dataset:

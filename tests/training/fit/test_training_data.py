@@ -7,7 +7,7 @@ import pytest
 from recsys.settings import Settings
 from tests.models.data import dataset
 from training.fit import training_data
-from training.fit.training_data import ALWAYS, UNIT, USABLE, most_interactions, newest_interactions
+from training.fit.training_data import LEAST_LIMIT, UNIT, USABLE, most_interactions, newest_interactions
 from training.progress import Steps
 
 GIB = 2**30
@@ -55,7 +55,7 @@ def test_no_limit_or_one_that_is_not_reached_changes_nothing(
 def test_unset_the_memory_of_the_machine_bounds_it(monkeypatch: pytest.MonkeyPatch) -> None:
     limited(monkeypatch, None)
     monkeypatch.setattr(training_data, "UNIT", 1)
-    monkeypatch.setattr(training_data, "ALWAYS", 1)
+    monkeypatch.setattr(training_data, "LEAST_LIMIT", 1)
     need = training_data.NEEDS["hybrid"]
     monkeypatch.setattr(training_data, "total_bytes", lambda: (need.fixed + 20.5 * need.each) / USABLE)
     steps = Lines()
@@ -71,8 +71,8 @@ def test_the_most_demanding_algorithm_decides() -> None:
 @pytest.mark.parametrize("memory", [0, GIB, 4 * GIB, 24 * GIB, 512 * GIB])
 def test_small_shops_are_used_whole_and_large_ones_within_the_memory(memory: int) -> None:
     limit = most_interactions(["hybrid"], memory)
-    assert limit >= ALWAYS
+    assert limit >= LEAST_LIMIT
     assert limit % UNIT == 0
-    if limit > ALWAYS:
+    if limit > LEAST_LIMIT:
         need = training_data.NEEDS["hybrid"]
         assert need.fixed + limit * need.each < memory
