@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 from models.base import Recommender
 from models.registry.artifact import read_header
 from recsys.errors import Invalid
+from recsys.processes.installed import installed
 
 __all__ = ["GROUP", "algorithms", "create", "load", "recommender_class"]
 
@@ -68,7 +69,7 @@ def load(folder: Path, *, verify: bool = True) -> Recommender:
 
 def _entries() -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
-    for entry in entry_points(group=GROUP):
+    for entry in installed(GROUP):
         before = found.setdefault(entry.name, entry)
         if before.value != entry.value:
             raise Invalid(

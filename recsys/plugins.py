@@ -5,8 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from recsys.errors import Unavailable
+from recsys.processes.installed import installed
 
 __all__ = ["GROUP", "LazyRoot"]
 
@@ -79,10 +79,8 @@ def _join_lines(command: Any) -> None:
         _join_lines(each)
 
 
-@cache
 def _plugged() -> dict[str, EntryPoint]:
-    # reads the metadata of every installed package, and one `--help` asks a dozen times
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+    return {entry.name: entry for entry in installed(GROUP)}
 
 
 def _first_sentence(module: str) -> str:

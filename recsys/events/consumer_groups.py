@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import redis
@@ -13,6 +11,7 @@ from redis.exceptions import ResponseError
 from recsys.errors import Invalid, Unavailable
 from recsys.events import dead_letters
 from recsys.events.envelope import Subscriptions, stream_of
+from recsys.processes.installed import installed
 
 __all__ = ["CORE", "GROUP", "ensure", "group_names", "streams", "subscriptions"]
 
@@ -24,7 +23,7 @@ CORE = "core"
 
 def group_names() -> tuple[str, ...]:
     """The names of all groups, `core` first."""
-    return (CORE, *sorted({entry.name for entry in _plugged_in()} - {CORE}))
+    return (CORE, *sorted({entry.name for entry in installed(GROUP)} - {CORE}))
 
 
 def subscriptions(group: str) -> Subscriptions:
@@ -33,7 +32,7 @@ def subscriptions(group: str) -> Subscriptions:
         # imported here and this late since the handlers import this package
         found: Subscriptions = import_module("recsys.subscriptions").SUBSCRIPTIONS
         return found
-    for entry in _plugged_in():
+    for entry in installed(GROUP):
         if entry.name == group:
             try:
                 found = entry.load()
@@ -74,9 +73,3 @@ def _create(client: redis.Redis, name: str, group: str) -> None:
     except ResponseError as error:
         if not str(error).startswith("BUSYGROUP"):
             raise
-
-
-@lru_cache(maxsize=1)
-def _plugged_in() -> tuple[EntryPoint, ...]:
-    """Read once per process: the search looks through every installed package."""
-    return tuple(entry_points(group=GROUP))

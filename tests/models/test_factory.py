@@ -67,7 +67,7 @@ def entries(*pairs: tuple[str, str]) -> Any:
 def test_a_broken_entry_point_is_named(
     monkeypatch: pytest.MonkeyPatch, entry: tuple[str, str], message: str
 ) -> None:
-    monkeypatch.setattr(factory, "entry_points", entries(entry))
+    monkeypatch.setattr(factory, "installed", entries(entry))
     assert factory.algorithms() == ("x",)
     with pytest.raises(Invalid, match=message):
         factory.create("x")
@@ -76,7 +76,7 @@ def test_a_broken_entry_point_is_named(
 def test_two_packages_may_not_bring_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         factory,
-        "entry_points",
+        "installed",
         entries(("als", "models.algorithms.factorization.als:ALS"), ("als", "other:ALS")),
     )
     with pytest.raises(Invalid, match="two installed packages bring an algorithm 'als'"):

@@ -6,10 +6,10 @@ import smtplib
 import ssl
 from dataclasses import dataclass
 from email.message import EmailMessage
-from importlib.metadata import entry_points
 from typing import Protocol
 
 from recsys.errors import Unavailable
+from recsys.processes.installed import installed
 from recsys.settings import Settings, get_settings
 
 __all__ = ["SMS_GROUP", "DeliveryRefused", "Mail", "SmsProvider", "SmsSandbox", "send_mail", "sms_provider"]
@@ -72,9 +72,10 @@ def sms_provider(settings: Settings | None = None) -> SmsProvider:
     wanted = settings.notifications.sms_provider
     if wanted == SmsSandbox.name:
         return SmsSandbox()
-    for entry in entry_points(group=SMS_GROUP, name=wanted):
-        provider: SmsProvider = entry.load()(settings)
-        return provider
+    for entry in installed(SMS_GROUP):
+        if entry.name == wanted:
+            provider: SmsProvider = entry.load()(settings)
+            return provider
     raise Unavailable(
         f"No installed package brings the SMS provider {wanted!r}: expected an entry point of that name in "
         f"the group {SMS_GROUP}. Install it, or set RECSYS_NOTIFICATIONS__SMS_PROVIDER."

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-
 from recsys.domains.payments.gateway import Gateway
 from recsys.domains.payments.sandbox import Sandbox
 from recsys.errors import Unavailable
+from recsys.processes.installed import installed
 from recsys.settings import Settings, get_settings
 
 __all__ = ["GROUP", "get_gateway"]
@@ -23,9 +22,10 @@ def get_gateway(name: str | None = None, settings: Settings | None = None) -> Ga
     wanted = name or settings.payments.gateway
     if wanted == Sandbox.name:
         return Sandbox(_sandbox_secret(settings))
-    for entry in entry_points(group=GROUP, name=wanted):
-        gateway: Gateway = entry.load()(settings)
-        return gateway
+    for entry in installed(GROUP):
+        if entry.name == wanted:
+            gateway: Gateway = entry.load()(settings)
+            return gateway
     raise Unavailable(
         f"No installed package brings the payment gateway {wanted!r}: expected an entry point of that name "
         f"in the group {GROUP}. Install it, or set RECSYS_PAYMENTS__GATEWAY."
