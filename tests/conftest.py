@@ -48,6 +48,11 @@ for _name in [name for name in os.environ if name.startswith("RECSYS_")]:
     del os.environ[_name]
 Settings.model_config["env_file"] = None
 
+# httpx reads a file of 140 certificates for each client that it makes, 20 ms of a processor; those of a
+# folder are read when one is needed, and no test needs one that it does not name
+os.environ.pop("SSL_CERT_FILE", None)
+os.environ["SSL_CERT_DIR"] = os.devnull
+
 # no test fails for being slow: how fast a machine is, and what else it does, says nothing of the code
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
