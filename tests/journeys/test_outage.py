@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter as Tally
@@ -27,8 +26,9 @@ from recsys.events import dead_letters
 from recsys.settings import Settings
 from tests.journeys.conftest import ADDRESS
 from tests.serving.running import running
+from tests.support import warm
 from tests.support.guests import guest as guest_header
-from tests.support.servers import ROOT, temporary_var
+from tests.support.servers import temporary_var
 from tests.support.shop import forget_connections
 
 SHOPPERS = 4
@@ -104,13 +104,8 @@ class Shopper:
 
 
 def _process(*command: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "recsys", *command],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
+    nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    return warm.start("-m", "recsys", *command, **nowhere)
 
 
 def _until(what: Callable[[], object], seconds: float = 60) -> None:

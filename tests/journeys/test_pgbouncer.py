@@ -7,7 +7,6 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +26,9 @@ from recsys.errors import Unavailable
 from recsys.events.lag import measure as read_lag
 from recsys.events.periodic import LEADER_LOCK
 from recsys.settings import get_settings
+from tests.support import warm
 from tests.support.hosts.pgbouncer import pgbouncer, through
-from tests.support.servers import ROOT, Servers
+from tests.support.servers import Servers
 from tests.support.shop import Shop, forget_connections
 
 SESSIONS = 6
@@ -80,9 +80,7 @@ def _processes(**commands: tuple[str, ...]) -> Iterator[dict[str, subprocess.Pop
         running = {}
         for name, command in commands.items():
             log = stack.enter_context((Path(os.environ["RECSYS_VAR"]) / f"{name}.log").open("wb"))
-            running[name] = subprocess.Popen(
-                [sys.executable, "-m", "recsys", *command], cwd=ROOT, stdout=log, stderr=log
-            )
+            running[name] = warm.start("-m", "recsys", *command, stdout=log, stderr=log)
         try:
             yield running
         finally:

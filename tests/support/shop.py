@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,19 +42,7 @@ def run_recsys(
     """The command as a real process with this environment, RECSYS_* of the test included."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     everything = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200", **environment}
-    arguments = [str(each) for each in args]
-    if warm.template() is not None and warm.fits(everything):
-        return warm.run(arguments, folder=folder, environment=everything, timeout=timeout)
-    return subprocess.run(
-        [sys.executable, "-m", "recsys", *arguments],
-        cwd=folder,
-        env=everything,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    return warm.run("-m", "recsys", *map(str, args), cwd=folder, env=everything, timeout=timeout)
 
 
 def forget_connections() -> None:

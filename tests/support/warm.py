@@ -14,6 +14,7 @@ import json
 import os
 import re
 import runpy
+import select
 import shutil
 import signal
 import socket
@@ -21,15 +22,18 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
+from io import BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
 from pkgutil import walk_packages
-from typing import IO
+from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[2]
 _FILES = 3
+_READ_IN_A_FORK = {"PYTHONPATH", "PYTHONUNBUFFERED"}
 _READ_AT_START = ("PYTHON", "OMP_", "OPENBLAS_", "MKL_", "NUMBA_", "POLARS_", "LD_", "PROMETHEUS_")
 _PACKAGES = ("recsys", "features", "models", "training", "serving")
 _ONLY_THEN = re.compile(r".*\.__main__|.*\.migrations.*|serving\.agents.*")
@@ -68,37 +72,40 @@ def _end(running: subprocess.Popen[bytes], folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def fits(environment: Mapping[str, str]) -> bool:
-    """Whether a fork differs from a new process: what imports read must be unchanged since then."""
-    kept = {name for name in {*environment, *os.environ} if name.startswith(_READ_AT_START)}
-    return all(environment.get(name) == os.environ.get(name) for name in kept - {"PYTHONPATH"})
+def start(*arguments: str, env: Mapping[str, str] | None = None, **given: Any) -> subprocess.Popen[Any]:
+    """`python ARGUMENTS` (`-m MODULE …` or `-c PROGRAM …`) beside this process, forked if it can be.
+
+    Parameters
+    ----------
+    env
+        The whole environment; None: that of this process.
+    given
+        Of `subprocess.Popen`: cwd, stdin, stdout, stderr, text, start_new_session.
+    """
+    environment = dict(os.environ if env is None else env)
+    kind = subprocess.Popen if template() is None or not _fits(environment) else _Forked
+    return kind([sys.executable, *arguments], env=environment, **{"cwd": ROOT, **given})
 
 
 def run(
-    arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], timeout: float
+    *arguments: str, timeout: float, env: Mapping[str, str] | None = None, cwd: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m recsys ARGUMENTS`, forked; raises TimeoutExpired as `subprocess.run` does."""
-    address = template()
-    assert address is not None
-    command = [sys.executable, "-m", "recsys", *arguments]
-    with (
-        open(os.devnull, "rb") as nothing,
-        tempfile.TemporaryFile() as out,
-        tempfile.TemporaryFile() as error,
-        _connected(address, timeout) as connection,
-    ):
-        request = {"arguments": arguments, "folder": str(folder), "environment": dict(environment)}
-        body = json.dumps(request).encode()
-        files = [nothing.fileno(), out.fileno(), error.fileno()]
-        socket.send_fds(connection, [struct.pack("!I", len(body))], files)
-        connection.sendall(body)
-        (child,) = struct.unpack("!i", _exactly(connection, 4))
+    """As `start`, to its end, without input; raises TimeoutExpired as `subprocess.run` does."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
+        running = start(*arguments, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=error)
         try:
-            (code,) = struct.unpack("!i", _exactly(connection, 4))
-        except TimeoutError:
-            os.kill(child, signal.SIGKILL)
-            raise subprocess.TimeoutExpired(command, timeout, _text(out), _text(error)) from None
-        return subprocess.CompletedProcess(command, code, _text(out), _text(error))
+            code = running.wait(timeout)
+        except subprocess.TimeoutExpired as late:
+            running.kill()
+            running.wait()
+            raise subprocess.TimeoutExpired(late.cmd, timeout, _text(out), _text(error)) from None
+        return subprocess.CompletedProcess(running.args, code, _text(out), _text(error))
+
+
+def _fits(environment: Mapping[str, str]) -> bool:
+    """Whether a fork is like a new process: what imports read must be unchanged since then."""
+    kept = {name for name in {*environment, *os.environ} if name.startswith(_READ_AT_START)}
+    return all(environment.get(name) == os.environ.get(name) for name in kept - _READ_IN_A_FORK)
 
 
 def _text(file: IO[bytes]) -> str:
@@ -106,20 +113,56 @@ def _text(file: IO[bytes]) -> str:
     return file.read().decode()
 
 
-@contextlib.contextmanager
-def _connected(address: Path, timeout: float) -> Iterator[socket.socket]:
-    import time
+class _Forked(subprocess.Popen[Any]):
+    """A process that the template has forked and waits for."""
 
-    with socket.socket(socket.AF_UNIX) as connection:
-        for _ in range(1200):
-            with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
-                connection.connect(str(address))
-                break
-            time.sleep(0.05)
-        else:
-            raise RuntimeError("the template of commands has not started within a minute")
-        connection.settimeout(timeout)
-        yield connection
+    def _execute_child(self, *given: Any) -> None:
+        folder, environment, new_session = given[5], given[6], given[21]
+        child_ends = given[10], given[13], given[15]
+        address = template()
+        assert address is not None
+        self._connection = _connected(address)
+        request = {
+            "arguments": given[0][1:],
+            "folder": str(folder),
+            "environment": environment,
+            "new_session": new_session,
+        }
+        body = json.dumps(request).encode()
+        files = [own if end == -1 else end for own, end in enumerate(child_ends)]
+        socket.send_fds(self._connection, [struct.pack("!I", len(body))], files)
+        self._connection.sendall(body)
+        (self.pid,) = struct.unpack("!i", _exactly(self._connection, 4))
+        self._child_created = True
+        self._close_pipe_fds(*given[10:16])  # type: ignore[attr-defined]
+
+    def _internal_poll(self, *_: object, **__: object) -> int | None:
+        return self._ended(0)
+
+    def _wait(self, timeout: float | None) -> int:
+        code = self._ended(timeout)
+        if code is None:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        return code
+
+    def _ended(self, seconds: float | None) -> int | None:
+        with self._waitpid_lock:  # type: ignore[attr-defined]
+            if self.returncode is None and select.select([self._connection], [], [], seconds)[0]:
+                (self.returncode,) = struct.unpack("!i", _exactly(self._connection, 4))
+                self._connection.close()
+        return self.returncode
+
+
+def _connected(address: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    for _ in range(1200):
+        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+            connection.connect(str(address))
+            return connection
+        time.sleep(0.05)
+    connection.close()
+    raise RuntimeError("the template of commands has not started within a minute")
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:
@@ -189,22 +232,30 @@ def _attend(connection: socket.socket) -> None:
     os._exit(0)
 
 
-def _become(request: dict[str, object], files: list[int]) -> None:
+def _become(request: dict[str, Any], files: list[int]) -> None:
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
     environment = request["environment"]
-    assert isinstance(environment, dict)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(str(request["folder"]))
-    arguments = request["arguments"]
-    assert isinstance(arguments, list)
-    sys.argv = ["recsys", *arguments]
+    if request["new_session"]:
+        os.setsid()
+    # those of the template were opened for its own files, and know whether these can be sought in
+    at_once = bool(environment.get("PYTHONUNBUFFERED"))
+    sys.stdout = TextIOWrapper(BufferedWriter(FileIO(1, "w", closefd=False)), write_through=at_once)
+    errors = BufferedWriter(FileIO(2, "w", closefd=False))
+    sys.stderr = TextIOWrapper(errors, errors="backslashreplace", line_buffering=True)
+    kind, subject, *arguments = request["arguments"]
+    sys.argv = [subject if kind == "-m" else kind, *arguments]
     sys.path[0] = str(request["folder"])
     more = [each for each in environment.get("PYTHONPATH", "").split(os.pathsep) if each not in sys.path]
     sys.path[1:1] = more
-    runpy.run_module("recsys", run_name="__main__", alter_sys=True)
+    if kind == "-m":
+        runpy.run_module(subject, run_name="__main__", alter_sys=True)
+    else:
+        exec(compile(subject, "<string>", "exec"), {"__name__": "__main__"})
 
 
 if __name__ == "__main__":

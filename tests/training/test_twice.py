@@ -6,7 +6,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from models.registry.artifact import FORMAT
 from recsys.cli import run
 from recsys.database.session import unit_of_work
 from recsys.errors import Unavailable
+from tests.support import warm
 from tests.support.shop import Shop
 from tests.training.shops import fill_shop
 from training.lock import TRAINING_LOCK
@@ -61,12 +61,8 @@ def experiment(shop: Shop, tmp_path: Path) -> str:
 
 
 def _start(program: str, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return warm.start("-c", program, *arguments, text=True, **streams)
 
 
 def _wait_for_lock(process: subprocess.Popen[str]) -> None:

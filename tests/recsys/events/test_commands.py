@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from decimal import Decimal
@@ -36,7 +35,7 @@ from recsys.events.vocabulary import (
 )
 from recsys.subscriptions import SUBSCRIPTIONS
 from tests.recsys.events import counting
-from tests.support.servers import ROOT
+from tests.support import warm
 from tests.support.shop import Shop
 
 
@@ -81,9 +80,8 @@ def test_relay_consume_and_lag_as_commands(shop: Shop) -> None:
 
 def test_the_api_relays_and_consumes_by_itself(shop: Shop) -> None:
     user, product = _user_and_product()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "recsys", "serve", "api", "--port", "18230"],
-        cwd=ROOT,
+    process = warm.start(
+        *("-m", "recsys", "serve", "api", "--port", "18230"),
         env={**os.environ, "RECSYS_EVENTS__INSIDE_API": "true"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

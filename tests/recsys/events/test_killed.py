@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 
@@ -18,16 +17,14 @@ from recsys.events.consumer import Consumer
 from recsys.events.envelope import open_entry
 from recsys.settings import get_settings
 from tests.recsys.events import counting
-from tests.support.servers import ROOT
+from tests.support import warm
 from tests.support.shop import Shop
 
 EVENTS = 400
 
 
 def _process(*command: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", *command], cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
+    return warm.start("-m", *command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -79,7 +76,7 @@ def test_a_relay_killed_before_marking_sends_the_same_ids_again(
         "    return before(self, statement, *rest, **more)\n"
         "orm.Session.execute = execute\nrelay.prepare()\nrelay.relay_batch()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False, timeout=60)
+    done = warm.run("-c", program, timeout=60)
     assert done.returncode == -signal.SIGKILL
     assert relay.run(threading.Event(), once=True) == 20
     from recsys.cache.client import get_redis
@@ -105,7 +102,7 @@ def test_a_consumer_killed_before_acknowledging_applies_nothing_twice(
         "Consumer._acknowledge = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "Consumer(counting.GROUP, counting.SUBSCRIPTIONS).run(threading.Event(), once=True)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False, timeout=60)
+    done = warm.run("-c", program, timeout=60)
     assert done.returncode == -signal.SIGKILL
     assert len(counting.numbers()) == 20
     time.sleep(0.2)
@@ -133,7 +130,7 @@ def test_an_event_that_kills_its_consumers_becomes_a_dead_letter(
         "Consumer(counting.GROUP, deadly).run(threading.Event(), once=True)\n"
     )
     for _ in range(2):
-        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False, timeout=60)
+        done = warm.run("-c", program, timeout=60)
         assert done.returncode == -signal.SIGKILL
         time.sleep(0.2)
     counting.consume_all()

@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from recsys.database.session import unit_of_work
 from recsys.events.envelope import open_entry
 from recsys.settings import get_settings
 from tests.recsys.events import counting
-from tests.support.servers import ROOT
+from tests.support import warm
 from tests.support.shop import Shop
 
 COMMANDS = (("recsys", "relay"), ("tests.recsys.events.counting",), ("tests.recsys.events.counting",))
@@ -38,9 +37,8 @@ class _Host:
 
     def start(self) -> None:
         self._processes = [
-            subprocess.Popen(
-                [sys.executable, "-m", *command],
-                cwd=ROOT,
+            warm.start(
+                *("-m", *command),
                 env=self._environment,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

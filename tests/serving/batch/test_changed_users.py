@@ -6,7 +6,6 @@ import json
 import random
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -32,7 +31,7 @@ from recsys.settings import get_settings
 from serving.batch import changed_lists, scoring
 from tests.serving import shopping
 from tests.serving.api.test_answers import ask, execute, until
-from tests.support.servers import ROOT
+from tests.support import warm
 from tests.support.shop import Shop
 
 Lists = dict[int, StoredList]
@@ -245,10 +244,8 @@ def test_a_killed_run_leaves_all_lists_and_the_next_one_finds_the_same_users(
     with psycopg.connect(ready_shop.database_url) as holder:
         # the exchange waits for this row
         holder.execute("SELECT FROM recommendations_db.product_recommendations WHERE user_id = 2 FOR UPDATE")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "recsys", "serve", "score", "--changed"],
-            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = warm.start("-m", "recsys", "serve", "score", "--changed", **nowhere)
         waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         until(lambda: execute(ready_shop, waits) != [], 60)
         process.send_signal(signal.SIGKILL)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import threading
 from typing import Any
 
@@ -27,7 +26,7 @@ from recsys.errors import Conflict, NotFound, Unavailable
 from serving.batch import scoring as batch_scoring
 from tests.serving import shopping
 from tests.serving.api.test_answers import ask, execute, until
-from tests.support.servers import ROOT
+from tests.support import warm
 from tests.support.shop import Shop
 
 ROWS = (
@@ -188,10 +187,8 @@ def test_a_killed_scoring_leaves_the_previous_generation(
     with psycopg.connect(scored_shop.database_url) as holder:
         # the upsert waits for this row, so the process is killed after its lists went to Redis
         holder.execute("SELECT FROM recommendations_db.product_recommendations WHERE user_id = 1 FOR UPDATE")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "recsys", "serve", "score"],
-            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = warm.start("-m", "recsys", "serve", "score", **nowhere)
         until(lambda: redis_client.get(keys.stored_recommendations(2, 30)) is not None, 60)
         until(
             lambda: (

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import psutil
 import pytest
 
 from tests.serving.api.test_answers import until
-from tests.support.servers import ROOT
+from tests.support import warm
 from tests.support.shop import Shop
 
 
@@ -24,9 +23,9 @@ from tests.support.shop import Shop
 def api(scored_shop: Shop, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str, Path]]:
     errors = tmp_path / "errors"
     with errors.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "recsys", "serve", "api"],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=stream,
+        process = warm.start(
+            *("-m", "recsys", "serve", "api"),
+            stdout=subprocess.PIPE, stderr=stream,
             env={
                 **os.environ,
                 "PYTHONUNBUFFERED": "1", "COLUMNS": "200", "RECSYS_EVENTS__INSIDE_API": "true",

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -17,7 +16,7 @@ from recsys.database import migrate
 from recsys.database.session import unit_of_work
 from recsys.domains.users.api_keys import service as api_keys
 from tests.serving.api.test_answers import until
-from tests.support.servers import ROOT
+from tests.support import warm
 from tests.support.shop import Shop
 
 
@@ -27,10 +26,10 @@ def test_the_process_starts_beside_a_taken_port_and_stops_cleanly(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "recsys", "serve", "api", "--workers", str(workers)],
+        process = warm.start(
+            *("-m", "recsys", "serve", "api", "--workers", str(workers)),
             env={**os.environ, "RECSYS_API__PORT": str(port)},
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
         address = open_shop.var / "run" / "api.json"
         try:
@@ -79,9 +78,9 @@ def test_it_refuses_an_address_that_is_not_ours(open_shop: Shop) -> None:
 
 def test_it_serves_though_its_address_cannot_be_noted(open_shop: Shop) -> None:
     (open_shop.var / "run").write_text("in the way, as a read-only file system would be")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "recsys", "serve", "api"],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    process = warm.start(
+        *("-m", "recsys", "serve", "api"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"},
     )  # fmt: skip
     try:
@@ -99,9 +98,9 @@ def test_it_serves_though_its_address_cannot_be_noted(open_shop: Shop) -> None:
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_signal_during_the_start_leaves_no_address_behind(open_shop: Shop, workers: str) -> None:
     address = open_shop.var / "run" / "api.json"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "recsys", "serve", "api", "--workers", workers],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    process = warm.start(
+        *("-m", "recsys", "serve", "api", "--workers", workers),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     until(lambda: address.exists() or process.poll() is not None, 60)
     process.terminate()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 
 import httpx
 import pytest
@@ -15,7 +14,7 @@ from recsys.errors import Invalid
 from recsys.settings import get_settings
 from serving.server.server import check_access
 from tests.serving.api.test_answers import until
-from tests.support.servers import ROOT
+from tests.support import warm
 from tests.support.shop import Shop
 
 SECRET = "a-secret-for-this-test-only"
@@ -63,9 +62,9 @@ def test_who_asks_for_another_address_needs_a_key_on_every_one(
     monkeypatch.setenv("RECSYS_PAYMENTS__WEBHOOK_SECRET", SECRET)
     with unit_of_work() as session:
         key = api_keys.create(session, "shop", ["events"], by="tests").key
-    process = subprocess.Popen(
-        [sys.executable, "-m", "recsys", "serve", "api", "--host", "0.0.0.0"],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    process = warm.start(
+        *("-m", "recsys", "serve", "api", "--host", "0.0.0.0"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     address = open_shop.var / "run" / "api.json"
     try:

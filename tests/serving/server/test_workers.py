@@ -17,6 +17,7 @@ import pytest
 
 from serving.server.workers import can_fork
 from tests.serving.api.test_answers import until
+from tests.support import warm
 from tests.support.servers import ROOT
 from tests.support.shop import Shop
 
@@ -43,6 +44,7 @@ except Unavailable as error:
 
 @contextmanager
 def serving(shop: Shop) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    # no fork of a template: where figures of all workers are kept is read when prometheus-client is imported
     process = subprocess.Popen(
         [sys.executable, "-m", "recsys", "serve", "api", "--workers", "2"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -119,10 +121,7 @@ def test_who_does_not_end_is_killed() -> None:
 
 
 def _supervised(work: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", SUPERVISE.format(work=work)],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    return warm.run("-c", SUPERVISE.format(work=work), timeout=60)
 
 
 def _workers(process: subprocess.Popen[str]) -> list[int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.servers import ROOT
+from tests.support import warm
 
 __all__ = ["Answer", "ApiHost", "Requests", "api_hosts", "health"]
 
@@ -79,9 +78,8 @@ def _process(var: Path, environment: Mapping[str, str]) -> Iterator[subprocess.P
     own = {"RECSYS_VAR": str(var), "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
     with (
         _errors(var).open("wb") as stream,
-        subprocess.Popen(
-            [sys.executable, "-m", "recsys", "serve", "api"],
-            cwd=ROOT,
+        warm.start(
+            *("-m", "recsys", "serve", "api"),
             stdout=subprocess.PIPE,
             stderr=stream,
             env={**environment, **own},

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -27,7 +26,7 @@ from serving.server.app import create_app
 from serving.state.impression_log import ImpressionLog
 from tests.serving.api.test_answers import ask, ids
 from tests.serving.running import running
-from tests.support.servers import ROOT
+from tests.support import warm
 from tests.support.shop import Shop, forget_connections
 
 
@@ -144,9 +143,7 @@ def test_what_an_ended_process_left_on_disk_is_stored_even_while_redis_stays_awa
         "  await log.flush()\n  print('flushed', flush=True)\n  time.sleep(60)\n"
         "asyncio.run(run())"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as child:
+    with warm.start("-c", script, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         assert "flushed\n" in iter(child.stdout.readline, "")
         intake_of_another(shop)

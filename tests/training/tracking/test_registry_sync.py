@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable
 
@@ -17,6 +14,7 @@ from models.registry import registry
 from recsys.cli import run
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.tables import RecommendationModel
+from tests.support import warm
 from tests.support.shop import Shop
 from training.tracking import registry_sync
 from training.tracking.registry_sync import ALIAS, OWNER, reconcile
@@ -216,13 +214,7 @@ def test_a_process_killed_between_the_two_stores_is_made_good_by_the_next_list(
     add("item_knn-v1")
     assert reconcile().problem == ""
     operation()
-    died = subprocess.run(
-        [sys.executable, "-c", DYING, str(writes)],
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
-        capture_output=True,
-        check=False,
-        text=True,
-    )
+    died = warm.run("-c", DYING, str(writes), timeout=120)
     assert died.returncode == -signal.SIGKILL, died.stderr
     assert not agree(client)
     assert run(["train", "list"]) == 0

@@ -6,7 +6,6 @@ import json
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +16,7 @@ from rich.console import Console
 from features.build.builder import build
 from recsys.errors import Conflict, Invalid
 from recsys.settings import get_settings
+from tests.support import warm
 from tests.support.shop import Shop
 from tests.training.shops import fill_shop
 from training.evaluation.splits import MICROSECONDS_PER_DAY
@@ -122,9 +122,9 @@ def test_a_search_may_be_kept_in_postgresql(file: Path, shop: Shop) -> None:
 
 
 def test_a_killed_search_goes_on_where_it_was(file: Path, shop: Shop) -> None:
-    command = [sys.executable, "-m", "recsys", "train", "tune", str(file), "--trials", "500", "--json"]
+    command = ("-m", "recsys", "train", "tune", str(file), "--trials", "500", "--json")
     studies = shop.var / "tuning" / "studies.db"
-    with subprocess.Popen(command, cwd=Path(__file__).parents[3], stderr=subprocess.PIPE) as searching:
+    with warm.start(*command, stderr=subprocess.PIPE) as searching:
         deadline = time.monotonic() + 90
         while not (studies.is_file() and _finished(studies) >= 3):
             assert searching.poll() is None, searching.stderr.read() if searching.stderr else ""
