@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 
 import redis
 from sqlalchemy.orm import Session
@@ -86,10 +85,13 @@ def write_shared_lists(generation: int, data: ServingData, seconds: int) -> int:
     """
     with unit_of_work() as session:
         keys = list(stored_keys(session, data, get_settings().serving))
-    lookups, remaining, in_redis = Lookups(), iter(keys), True
-    while packed := {
-        key: pack(make(data, lookups, key, generation)) for key in islice(remaining, LISTS_AT_ONCE)
-    }:
+    lookups, in_redis = Lookups(), True
+    for start in range(0, len(keys), LISTS_AT_ONCE):
+        part = keys[start : start + LISTS_AT_ONCE]
+        if are_counted(data):
+            of_products = [key.subject for key in part if key.placement == Placement.BOUGHT_TOGETHER]
+            lookups.co_purchases.count([int(product) for product in of_products])
+        packed = {key: pack(make(data, lookups, key, generation)) for key in part}
         with copy_connection() as connection:
             shared.store(connection, generation, packed)
         if in_redis:

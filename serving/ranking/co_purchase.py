@@ -28,15 +28,18 @@ MIN_SHARED_ORDERS = 2
 _log = get_logger(__name__)
 _COUNT_QUERY = text(
     """
-    WITH lately AS MATERIALIZED (
-        SELECT DISTINCT order_id FROM orders_db.order_items WHERE product_id = :product
-        ORDER BY order_id DESC LIMIT :max_orders
-    )
-    SELECT l.product_id, count(DISTINCT l.order_id) AS shared, (SELECT count(*) FROM lately) AS orders
-    FROM lately JOIN orders_db.order_items l USING (order_id)
-    WHERE l.product_id IS NOT NULL AND l.product_id <> :product
-    GROUP BY l.product_id HAVING count(DISTINCT l.order_id) >= :min_shared
-    ORDER BY shared DESC, l.product_id LIMIT 300
+    SELECT seed.id AS seed, other.product_id, other.shared, other.orders
+    FROM unnest(CAST(:products AS bigint[])) AS seed (id) CROSS JOIN LATERAL (
+        WITH lately AS MATERIALIZED (
+            SELECT DISTINCT order_id FROM orders_db.order_items WHERE product_id = seed.id
+            ORDER BY order_id DESC LIMIT :max_orders
+        )
+        SELECT l.product_id, count(DISTINCT l.order_id) AS shared, (SELECT count(*) FROM lately) AS orders
+        FROM lately JOIN orders_db.order_items l USING (order_id)
+        WHERE l.product_id IS NOT NULL AND l.product_id <> seed.id
+        GROUP BY l.product_id HAVING count(DISTINCT l.order_id) >= :min_shared
+        ORDER BY shared DESC, l.product_id LIMIT 300
+    ) AS other
     """
 )
 
@@ -82,6 +85,22 @@ class CoPurchases:
                     break
         return entries
 
+    def count(self, products: Sequence[int]) -> None:
+        """Count the orders of these products now, by one statement."""
+        values = {"products": list(products), "max_orders": MAX_ORDERS, "min_shared": MIN_SHARED_ORDERS}
+        try:
+            with unit_of_work() as session:
+                rows = session.execute(_COUNT_QUERY, values).all()
+        except RecsysError as error:
+            _log.error("co-purchases cannot be counted", error=str(error))
+            return
+        shares: dict[int, dict[int, float]] = {product: {} for product in products}
+        for row in rows:
+            shares[row.seed][row.product_id] = row.shared / row.orders
+        with self._lock:
+            self._fresh.update(shares)
+            self._last.update(shares)
+
     def forget(self, product: int) -> None:
         """Count the product's orders again when they are needed next."""
         with self._lock:
@@ -91,17 +110,8 @@ class CoPurchases:
         """The share of the product's newest orders that hold each other product."""
         with self._lock:
             fresh = self._fresh.get(product)
-            last = self._last.get(product, {})
         if fresh is not None:
             return fresh
-        try:
-            with unit_of_work() as session:
-                values = {"product": product, "max_orders": MAX_ORDERS, "min_shared": MIN_SHARED_ORDERS}
-                rows = session.execute(_COUNT_QUERY, values).all()
-        except RecsysError as error:
-            _log.error("co-purchases cannot be counted", error=str(error))
-            return last
-        shares = {row.product_id: row.shared / row.orders for row in rows}
+        self.count([product])
         with self._lock:
-            self._fresh[product] = self._last[product] = shares
-        return shares
+            return self._last.get(product, {})

@@ -85,9 +85,6 @@ def make(data: ServingData, lookups: Lookups, key: SharedListKey, generation: in
     """Rank a list now, of all products on sale. `made_at` is 0 where what it counts could not be read."""
     request = _request_of(key)
     filtered = eligible_products(request, SeenProducts(), data.rules, lookups.filters, by_rules=False)
-    if key.placement == Placement.BOUGHT_TOGETHER:
-        # an order has made the stored list out of date, and earlier counts may be cached
-        lookups.co_purchases.forget(int(key.subject))
     length = get_settings().serving.stored_per_product if request.placement in ITEM_LISTS else MAX_POOL
     ranked = rank(data, lookups, request, UserContext(), filtered, length=length)
     registered = None if ranked.model is None else ranked.model.registered

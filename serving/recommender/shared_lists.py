@@ -23,7 +23,7 @@ from serving.ranking.shared_lists import SHARED_PLACEMENTS, Age, age_of, key_of,
 from serving.ranking.strategies import Lookups
 from serving.recommender.context import RequestContext
 from serving.recommender.live_lists import LiveLists
-from serving.recommender.request import NO_FILTERS, RecommendationRequest
+from serving.recommender.request import NO_FILTERS, Placement, RecommendationRequest
 from serving.recommender.response import RecommendationResponse
 from serving.recommender.sources import Source, cache_key, from_stored, if_long
 from serving.state.executor import LiveExecutor
@@ -165,6 +165,9 @@ class SharedLists(Source):
         """Return the list of PostgreSQL (`is_read`) or a new one, and put it into Redis."""
         stored, is_readable = _in_postgresql(generation, key) if is_read else (None, True)
         if stored is None or age_of(stored, key, data) is Age.OUTDATED:
+            if key.placement == Placement.BOUGHT_TOGETHER:
+                # an order has made the stored list out of date, and earlier counts may be cached
+                self._lookups.co_purchases.forget(int(key.subject))
             stored = make(data, self._lookups, key, generation)
         # what was made without PostgreSQL may lack what only it counts
         if is_readable and stored.made_at and self._redis.available:
