@@ -44,8 +44,9 @@ from recsys.imports.readers.rows import (
 from recsys.imports.readers.source import ReadOptions, open_source
 from recsys.imports.readers.source_file import SourceFile
 from recsys.imports.readers.validation import MOMENT, split
+from recsys.imports.refusals import Refusals
 from recsys.imports.repeat_counter import Occurrences
-from recsys.imports.report import ImportReport, Refusals
+from recsys.imports.report import ImportReport
 
 __all__ = ["import_files", "open_sources", "parsed_batches"]
 

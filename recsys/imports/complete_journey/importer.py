@@ -32,7 +32,8 @@ from recsys.imports.loading.products import hide, merge_products, product_ids, p
 from recsys.imports.loading.staging import analyze, batch_transaction
 from recsys.imports.loading.users import merge_users, user_ids
 from recsys.imports.prefetch import ahead
-from recsys.imports.report import ImportReport, Refusals, TableCounts
+from recsys.imports.refusals import Refusals
+from recsys.imports.report import ImportReport, TableCounts
 
 __all__ = ["data_folder", "import_complete_journey"]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from recsys.imports.report import ImportReport, Refusals, TableCounts
+from recsys.imports.refusals import Refusals
+from recsys.imports.report import ImportReport, TableCounts
 from recsys.imports.summary import show
 
 

@@ -17,7 +17,8 @@ import yaml
 
 from recsys.events import relay
 from recsys.imports.history import recorded
-from recsys.imports.report import ImportReport, Refusals
+from recsys.imports.refusals import Refusals
+from recsys.imports.report import ImportReport
 from recsys.observation.samples import HELP
 from recsys.settings import get_settings
 from recsys.web.metrics import REGISTRY

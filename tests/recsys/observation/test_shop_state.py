@@ -22,7 +22,8 @@ from recsys.events import consumer_groups, relay
 from recsys.events.publish import publish
 from recsys.events.vocabulary import ProductCreated
 from recsys.imports.history import recorded
-from recsys.imports.report import ImportReport, Refusals
+from recsys.imports.refusals import Refusals
+from recsys.imports.report import ImportReport
 from recsys.observation.samples import HELP
 from recsys.observation.shop_state import ShopState
 from recsys.settings import get_settings
