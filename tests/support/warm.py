@@ -22,14 +22,16 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from io import BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
 from pkgutil import walk_packages
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
 _FILES = 3
@@ -223,13 +225,33 @@ def _attend(connection: socket.socket) -> None:
     child = os.fork()
     if child == 0:
         connection.close()
-        _become(request, files)
-        return
+        _end_with(lambda: _become(request, files))
     connection.sendall(struct.pack("!i", child))
     _, status = os.waitpid(child, 0)
     with contextlib.suppress(BrokenPipeError):
         connection.sendall(struct.pack("!i", os.waitstatus_to_exitcode(status)))
     os._exit(0)
+
+
+def _end_with(program: Callable[[], None]) -> NoReturn:
+    """Run it and end as Python does, but for taking all modules apart: .26 s, and a copy of each page."""
+    code: object = 0
+    try:
+        program()
+    except SystemExit as end:
+        code = end.code
+    except BaseException:  # noqa: BLE001 — whatever it is, Python would print it
+        traceback.print_exc()
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    if code is not None and not isinstance(code, int):
+        sys.stderr.write(f"{code}\n")
+        code = 1
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code or 0)
 
 
 def _become(request: dict[str, Any], files: list[int]) -> None:
