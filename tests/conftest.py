@@ -49,7 +49,7 @@ for _name in [name for name in os.environ if name.startswith("RECSYS_")]:
 Settings.model_config["env_file"] = None
 
 # httpx reads a file of 140 certificates for each client that it makes, 20 ms of a processor; those of a
-# folder are read when one is needed, and no test needs one that it does not name
+# folder are read when one is needed, and no test needs any
 os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = os.devnull
 
