@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.support.browser import CHROMIUM
-
-__all__ = ["OpenPage", "Website", "browser", "opened", "website"]
+__all__ = ["OpenPage", "Website", "opened", "website"]
 
 _OF_THE_BROWSER = ("Failed to load resource", "net::ERR_")
 """What Chromium itself logs of a request that fails; no script can prevent it."""
@@ -66,19 +64,6 @@ class OpenPage:
     page: Page
     errors: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        try:
-            yield chromium
-        finally:
-            chromium.close()
 
 
 def opened(chromium: Browser, **options: Any) -> OpenPage:

@@ -32,8 +32,9 @@ from tests.journeys.browser.guide import (
     wait_for_port,
     write_pages,
 )
-from tests.journeys.browser.pages import browser, opened
+from tests.journeys.browser.pages import opened
 from tests.support.browser import CHROMIUM, NO_BROWSER
+from tests.support.pages import chromium
 from tests.support.shop import Shop
 
 CUSTOMERS, PRODUCTS = 60, 30
@@ -103,8 +104,8 @@ def _browse(shop: Shop, folder: Path, origin: str, key: str, line: str) -> None:
         '<recsys-list placement="for_you" limit="4"></recsys-list>',
         encoding="utf-8",
     )
-    with browser() as chromium:
-        shown = opened(chromium)
+    with chromium() as browser:
+        shown = opened(browser)
         page = shown.page
         page.goto(f"{origin}/index.html")
         page.wait_for_selector(ITEMS)

@@ -30,8 +30,9 @@ from tests.journeys.browser.guide import (
     wait_for_port,
     write_pages,
 )
-from tests.journeys.browser.pages import browser, opened
+from tests.journeys.browser.pages import opened
 from tests.support.browser import CHROMIUM, NO_BROWSER
+from tests.support.pages import chromium
 from tests.support.shop import Shop
 
 LINES, CUSTOMERS, PRODUCTS = 20_000, 600, 120
@@ -125,7 +126,7 @@ def test_exports_and_one_line_of_html_lead_to_personal_recommendations(
     monkeypatch.setenv("RECSYS_VAR", str(shop.var))
     with (
         shell(folder, list(STEPS.values()), {"8080": str(site), "8000": str(api)}) as process,
-        browser() as chromium,
+        chromium() as browser,
     ):
         wait_for_commands(folder, process)
         write_pages(folder, api)
@@ -139,7 +140,7 @@ def test_exports_and_one_line_of_html_lead_to_personal_recommendations(
             (folder / "recsys-token").write_text(token)
             path = f"http://127.0.0.1:{api}/api/v1/users/username:{customer}/recommendations?limit=4"
             lists[customer] = [item["name"] for item in httpx.get(path).json()["items"]]
-            _see_on_the_page(chromium, folder, f"http://127.0.0.1:{site}", customer, lists[customer])
+            _see_on_the_page(browser, folder, f"http://127.0.0.1:{site}", customer, lists[customer])
         ended = time.time()
     # each taste has its own products
     assert [{int(name.split()[1]) % 2 for name in names} for names in lists.values()] == [{0}, {1}]
@@ -167,12 +168,12 @@ def _wait_until_ready(address: str) -> None:
     raise AssertionError(f"{address} does not answer 200")
 
 
-def _see_on_the_page(chromium: Browser, folder: Path, origin: str, customer: str, names: list[str]) -> None:
+def _see_on_the_page(browser: Browser, folder: Path, origin: str, customer: str, names: list[str]) -> None:
     """Open the guide's page with the guide's line for a user who is logged in; wait for the user's list."""
     (line,) = (snippet for snippet in SNIPPETS if "recsys.user(" in snippet)
     page_of_user = (folder / "index.html").read_text(encoding="utf-8") + line
     (folder / f"{customer}.html").write_text(page_of_user, encoding="utf-8")
-    shown = opened(chromium)
+    shown = opened(browser)
     shown.page.goto(f"{origin}/{customer}.html")
     # the list of a guest gives way to that of the user
     shown.page.wait_for_function(

@@ -20,8 +20,9 @@ from recsys.web.access.signing import user_token_secrets
 from recsys.web.access.user_tokens import make_user_token
 from recsys.write_buffer import drain
 from serving.server.app import create_app
-from tests.journeys.browser.pages import OpenPage, Website, browser, opened, website
+from tests.journeys.browser.pages import OpenPage, Website, opened, website
 from tests.serving.running import running
+from tests.support.pages import chromium
 from tests.support.shop import Shop
 
 __all__ = ["FEEDBACK", "HEAD", "HOME", "ITEMS", "PRODUCT", "SCRIPT", "Web", "product_of", "web"]
@@ -127,8 +128,8 @@ def web(scored_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     with ExitStack() as server, website({}) as site:
         with unit_of_work() as session:
             key = api_keys.publish(session, "page", [site.origin], by="tests").key
-        with browser() as chromium:
-            web = Web(scored_shop, site, chromium, port, key, server)
+        with chromium() as browser:
+            web = Web(scored_shop, site, browser, port, key, server)
             site.pages |= {"/": web.filled(HOME), "/p/": web.filled(PRODUCT)}
             web.start()
             yield web
