@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from features.ids import distinct
 from features.interactions import MICROSECONDS_PER_DAY, Events
 
 __all__ = ["REPEATED", "are_repeated"]
@@ -23,5 +24,7 @@ def _mean_days(events: Events) -> float:
     day = (events.time[known] - events.time.min(initial=0)) // MICROSECONDS_PER_DAY
     items, kinds = int(events.item.max(initial=0)) + 1, int(events.kind.max(initial=0)) + 1
     pair = (events.user[known].astype(np.int64) * items + events.item[known]) * kinds + events.kind[known]
-    days = np.unique(pair * (int(day.max(initial=0)) + 1) + day)
-    return float(days.size / max(1, np.unique(pair).size))
+    last = int(day.max(initial=0)) + 1
+    pair_days = distinct(pair * last + day)
+    pairs = int(np.count_nonzero(np.diff(pair_days // last, prepend=-1)))
+    return float(pair_days.size / max(1, pairs))

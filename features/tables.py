@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from features.ids import distinct
+
 __all__ = ["Demographics", "ItemFeatures", "Preferences", "Words", "compact", "only_rows"]
 
 
@@ -37,7 +39,7 @@ class Words:
         ordered = sorted(set(words))
         code = {word: i for i, word in enumerate(ordered)}
         codes = np.array([code[word] for word in words], dtype=np.int64)
-        pairs = np.unique(np.asarray(rows, dtype=np.int64) * max(len(ordered), 1) + codes)
+        pairs = distinct(np.asarray(rows, dtype=np.int64) * max(len(ordered), 1) + codes)
         row, column = np.divmod(pairs, max(len(ordered), 1))
         indptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=count))])
         parts = (np.ones(pairs.size, np.float32), column.astype(np.int32), indptr)

@@ -297,11 +297,11 @@ def assemble(
     columns = raw.columns
     time_of = columns["time"]
     moment = until if until is not None else int(time_of.max())
-    users = IdMap.of(np.union1d(_known(columns["user"]), preferences.user))
+    users = IdMap.of(np.append(_known(columns["user"]), preferences.user))
     seen = IdMap.of(distinct_of_blocks(columns["item"]))
     created = catalogue.columns["created"]
     listed = catalogue.columns["id"][created <= moment] if until is not None else catalogue.columns["id"]
-    items = IdMap.of(np.union1d(seen.ids, listed))
+    items = IdMap.of(np.append(seen.ids, listed))
 
     columns["user"], columns["item"] = _rows(users, columns["user"]), _rows(items, columns["item"])
     if raw.verdict is None:

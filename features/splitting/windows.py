@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.dataset import Dataset
+from features.ids import distinct
 from features.interactions import MICROSECONDS_PER_DAY
 from features.splitting.protocol import choose_protocol
 
@@ -63,7 +64,7 @@ class _Answers:
         low, high = np.searchsorted(self.time, [start, end], side="right")
         part = slice(int(low), int(high))
         past = self.since[part] < self.time[part] if self.in_order else self.since[part] <= start
-        return int(np.unique(self.user[part][past]).size)
+        return int(distinct(self.user[part][past]).size)
 
 
 def holdout_windows(dataset: Dataset, count: int, days: float | None = None) -> list[Window]:
@@ -125,7 +126,7 @@ def dense_end(times: Times, people: npt.NDArray[np.int64]) -> int:
     stop = times.size
     for run in _runs(times):
         whose = people[stop - run.size : stop]
-        if run.size >= RUN_SHARE * times.size or np.unique(whose).size >= RUN_PEOPLE:
+        if run.size >= RUN_SHARE * times.size or distinct(whose).size >= RUN_PEOPLE:
             return int(run[-1])
         stop -= run.size
     return int(times[-1])
@@ -176,7 +177,7 @@ def _runs(times: Times) -> list[Times]:
     """The runs of events without a gap, the latest first."""
     if not times.size:
         return []
-    busy = np.diff(np.unique(times // MICROSECONDS_PER_DAY))
+    busy = np.diff(distinct(times // MICROSECONDS_PER_DAY))
     usual = float(np.median(busy)) if busy.size else 1.0
     cuts = np.flatnonzero(np.diff(times) > GAP_DAYS * max(1.0, usual) * MICROSECONDS_PER_DAY)
     return np.split(times, cuts + 1)[::-1]

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
+from features.ids import distinct
 from features.interactions import Events, History
 from features.splitting.occasions import PURCHASE, baskets_of, people_of, visits_of
 from models.base import Recommender
@@ -293,7 +294,8 @@ def _baskets(events: Events, item: Lists, cutoff: int, rng: np.random.Generator,
     taken, item = events.take(later), item[later]
     basket = baskets_of(taken)
     keep = basket >= 0
-    held = np.unique(np.stack([basket[keep], item[keep]]), axis=1)
+    items = int(item.max(initial=0)) + 1
+    held = np.divmod(distinct(basket[keep].astype(np.int64) * items + item[keep]), items)
     person = np.zeros(int(basket.max(initial=-1)) + 1, dtype=np.int64)
     person[basket[keep]] = people_of(taken)[keep]
     return _split_groups(held[0], held[1], person, rng, fewest)

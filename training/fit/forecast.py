@@ -71,7 +71,7 @@ class DataSize:
             int(matrix.nnz),
             int((degree**2).sum()),
             int(np.count_nonzero(degree)),
-            int(np.unique(matrix.indices).size),
+            int(np.count_nonzero(matrix.getnnz(axis=0))),
             int(matrix.shape[1]),
         )
 

@@ -107,7 +107,7 @@ def effective_parameters(
     """
     weights = np.asarray(matrix.data, dtype=np.float64)
     users = int(np.count_nonzero(np.diff(matrix.indptr)))
-    items = int(np.unique(matrix.indices).size)
+    items = int(np.count_nonzero(matrix.getnnz(axis=0)))
     total = float(weights.sum())
     if total <= 0.0:
         return EffectiveParameters(chosen.alpha or 1.0, chosen.regularization or 1.0)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
+from features.ids import distinct
 from features.splitting.occasions import PURCHASE, visits_of
 from models.algorithms.neighbourhood.co_visitation_by_type import (
     CoVisitationByType,
@@ -44,8 +45,9 @@ def looked_at(dataset: Dataset, weight: npt.NDArray[np.float32]) -> dict[str, fl
     """
     liked = dataset.events.take((weight > 0) & (np.asarray(dataset.events.kind) != PURCHASE))
     visit, item = visits_of(liked), np.asarray(liked.item, dtype=np.int64)
-    pairs = np.unique(np.stack([visit[visit >= 0], item[visit >= 0]]), axis=1)
-    if int((np.unique(pairs[0], return_counts=True)[1] >= 2).sum()) < ENOUGH_VISITS:
+    items, inside = len(dataset.items), visit >= 0
+    of_visit = distinct(visit[inside] * items + item[inside]) // items
+    if int((np.bincount(of_visit) >= 2).sum()) < ENOUGH_VISITS:
         return {}
     weights = dict(CoVisitationByTypeParameters().source)
     return weights | {"purchase": 0.0}

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset, ItemFeatures
+from features.ids import distinct
 from features.interactions import MICROSECONDS_PER_DAY
 from features.splitting.occasions import PURCHASE, numbered, people_of, visits_of
 from models.algorithms.neighbourhood.next_steps import in_order, looked_at, next_steps
@@ -293,7 +294,7 @@ def _sources(
     liked = dataset.events.take(weight > 0)
     item, time, person = np.asarray(liked.item), np.asarray(liked.time), people_of(liked)
     kept = np.where(person < 0, -1, numbered(person, parent[item]))
-    everybody = float(np.unique(person[person >= 0]).size)
+    everybody = float(distinct(person[person >= 0]).size)
     histories = Occasions.of(kept, item, time, items, chosen.largest, everybody)
     looked = np.asarray(liked.kind) != PURCHASE
     visits = visits_of(liked.take(looked))
@@ -343,7 +344,7 @@ def _groups(parent: Rows, features: ItemFeatures, popularity: Floats) -> list[tu
             lead = whole[np.argsort(-popularity[whole], kind="stable")[: GROUP // 2]]
             for first in range(0, whole.size, GROUP):
                 rows = whole[first : first + GROUP]
-                groups.append((rows, np.union1d(rows, lead)))
+                groups.append((rows, distinct(np.append(rows, lead))))
             begin = end
     if begin < order.size:
         groups.append((order[begin:], order[begin:]))

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
+from features.ids import distinct
 from features.interactions import MICROSECONDS_PER_DAY
 from features.splitting.person_days import end_of_days, person_days
 from models.base import Arrays, ModelKind, Recommender, Rows, Scores
@@ -76,15 +77,18 @@ class Trending(Recommender):
         recent, long = np.zeros(items), np.zeros(items)
         choosers = np.zeros(items, dtype=np.int64)
         span = round((chosen.recent_days + chosen.long_days) * MICROSECONDS_PER_DAY)
-        pairs: list[npt.NDArray[np.int64]] = []
+        taken: list[npt.NDArray[np.int64]] = []
+        chosen_by: list[npt.NDArray[np.int64]] = []
         for block in person_days(dataset, end - span, end):
             lately = block.age < chosen.recent_days
             recent += np.bincount(block.item[lately], block.weight[lately], minlength=items)
             long += np.bincount(block.item[~lately], block.weight[~lately], minlength=items)
-            pairs.append(np.stack([block.item[lately], block.person[lately]], axis=1))
-        if pairs:
-            who = np.unique(np.concatenate(pairs), axis=0)
-            choosers = np.bincount(who[:, 0], minlength=items)
+            chosen_by.append(block.person[lately])
+            taken.append(block.item[lately])
+        if taken:
+            people, person = np.unique(np.concatenate(chosen_by), return_inverse=True)
+            pairs = distinct(np.concatenate(taken) * people.size + person)
+            choosers = np.bincount(pairs // max(1, people.size), minlength=items)
         # the shop's own growth between the runs; without a long run every product is as new as the shop
         scale = recent.sum() / long.sum() if long.sum() > 0 else 0.0
         bound = lower_rise(recent, long, scale, chosen.prior)
