@@ -34,7 +34,7 @@ from serving.state.active_model import LoadedModel
 from serving.state.refresher import Refresher
 from serving.state.serving_data import ServingData
 
-__all__ = ["fresh_data", "refresh_before_commit", "refresh_lists", "remove_list"]
+__all__ = ["fresh_data", "load_ahead", "refresh_before_commit", "refresh_lists", "remove_list"]
 
 _USERS_KEY = "serving.users_to_refresh"
 _log = get_logger(__name__)
@@ -210,3 +210,11 @@ def fresh_data(*, auxiliary: bool = False) -> ServingData:
         if auxiliary:
             refresher.refresh_auxiliary_outside_unit_of_work()
         return refresher.data
+
+
+def load_ahead(_: threading.Event) -> None:
+    """Load what lists are made of, before the first event waits for it: 10 to 30 s in a large shop."""
+    try:
+        fresh_data()
+    except RecsysError as error:
+        _log.warning("the model is loaded with the first event", reason=str(error))

@@ -25,6 +25,7 @@ from recsys.log import get_logger
 from recsys.observation.tracing import tracing
 from recsys.settings import get_settings
 from recsys.write_buffer import drain
+from serving.batch.refresh import load_ahead
 from serving.server.workers import can_fork, describe_exit
 
 __all__ = ["background_process"]
@@ -111,6 +112,6 @@ def _work(listener: socket.socket | None) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the API too, which then ends this
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
         os.nice(NICENESS)
-        with tracing("background"), in_process.working({"intake": drain.run}):
+        with tracing("background"), in_process.working({"intake": drain.run, "model": load_ahead}):
             while not stop.is_set() and not wait([parent.sentinel], 0.5):
                 pass

@@ -68,6 +68,11 @@ def _refreshed(url: str, user: int) -> bool:
     return bool(_answer(url, user)["provenance"]["source"] == "stored")
 
 
+def test_it_loads_the_model_before_the_first_event(api: tuple[subprocess.Popen[bytes], str, Path]) -> None:
+    child = _background(api[0])
+    until(lambda: any("/models/" in each.path for each in child.memory_maps()), 60)
+
+
 def test_events_are_handled_in_a_process_of_lower_priority_that_is_replaced_when_it_is_killed(
     api: tuple[subprocess.Popen[bytes], str, Path],
 ) -> None:
