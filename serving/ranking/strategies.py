@@ -240,7 +240,7 @@ def _buy_again(inputs: _StrategyInput) -> Ranked:
     history, bought = inputs.user.history, inputs.user.seen.bought
     if history is None or not bought:
         return Ranked()
-    # without the promise that no id comes twice, numpy hashes those of the whole catalogue: 11 ms of 100,000
+    # without the promise that no id comes twice, numpy hashes those of the whole catalogue: 11 ms of 92,000
     bought_ids = np.intersect1d(inputs.eligible_ids, np.fromiter(bought, dtype=np.int64), assume_unique=True)
     touched = inputs.user.seen.touched.__contains__
     for model in inputs.data.auxiliary.of("buy_again"):
