@@ -16,7 +16,7 @@ class Ending:
     """Ends the process without taking its modules apart, which is a fifth of what a short command takes.
 
     Python waits for threads and calls what `atexit` has, the last one registered first. This is registered
-    before anything else is imported, so it is called when all others were, and ends the process there.
+    before a command imports what it needs, so it is called after what that registers, and ends the process.
     A process that does not end by `leave`, such as by an error that nothing caught, ends as Python ends it.
     """
 
@@ -32,7 +32,7 @@ class Ending:
     def _end(self) -> None:
         if self._code is None:
             return
-        # registered when `logging` was imported, which may have been before this
+        # importing `logging` registered this before our own, so it would never be called
         logging.shutdown()
         for stream in (sys.stdout, sys.stderr):
             # what read it may be gone
