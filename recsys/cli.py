@@ -261,10 +261,10 @@ def doctor(as_json: Json = False) -> None:
 
 def main() -> None:
     """The console script."""
-    from recsys.processes.ending import Ending
+    from recsys.processes.fast_exit import FastExit
     from recsys.processes.priority import own_process
 
-    ending = Ending()
+    fast_exit = FastExit()
     own_process()
     # modules are no garbage: looking for it at Python's pace is a seventh of the time that all imports take
     gc.set_threshold(20_000, 20, 50)
@@ -275,7 +275,7 @@ def main() -> None:
     if not (sys.stdout.isatty() or sys.stderr.isatty()):
         # in a file or pipe a table may be as wide as its figures: cut to 80 columns it loses some
         os.environ.setdefault("COLUMNS", "160")
-    ending.leave(run(sys.argv[1:]))
+    fast_exit.leave(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:

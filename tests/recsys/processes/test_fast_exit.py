@@ -9,8 +9,8 @@ import pytest
 
 PROGRAM = """
 import sys
-from recsys.processes.ending import Ending
-ending = Ending()
+from recsys.processes.fast_exit import FastExit
+fast_exit = FastExit()
 import atexit, threading, time
 class Late:
     def __del__(self):
@@ -32,7 +32,7 @@ def ended(end: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("code", [0, 2, 130])
 def test_all_is_done_and_written_before_the_end(code: int) -> None:
-    done = ended(f"ending.leave({code})")
+    done = ended(f"fast_exit.leave({code})")
     assert (done.returncode, done.stdout.split(), done.stderr) == (code, ["thread", "handler"], "")
 
 
