@@ -25,7 +25,8 @@ from features.build.product_reader import Taxonomy, read_taxonomies
 from features.dataset import Dataset
 from features.preference_parsing import INFERRED, affinities, is_inferred
 from recsys import clock
-from recsys.database.session import copy_connection, libpq_url
+from recsys.database.addresses import libpq_url
+from recsys.database.session import copy_connection
 from recsys.settings import Settings
 
 __all__ = ["PreferenceJobCounts", "write_preferences"]

@@ -198,34 +198,41 @@ def migrate(
             help="Change nothing where this program may run, on a newer schema too; deployments.",
         ),
     ] = False,
+    move: Annotated[
+        str | None,
+        typer.Option(
+            help="Move the rows of a server's tables (such as analytics) to it; stop the shop first."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Bring the database to the newest schema; safe to repeat.
+    """Bring each database to the newest schema; safe to repeat.
 
     Example: recsys migrate --check
     """
-    from recsys.database import migrate as migrations
-    from recsys.database.session import direct_url
+    from recsys.database.servers import upgrades
 
-    url = direct_url(_settings())
-    if check:
-        from recsys.database import compatibility
-
-        found = migrations.check(url)
+    settings = _settings()
+    if move is not None:
+        moved = upgrades.move(settings, move)
         if as_json:
-            _json(asdict(found))
-        else:
-            typer.echo(compatibility.describe(found))
-        raise typer.Exit(compatibility.exit_code(found))
-    before = migrations.current(url)
-    is_usable = if_needed and before is not None and migrations.check(url).usable
-    after = before if is_usable else migrations.upgrade(url)
-    if as_json:
-        _json({"before": before, "after": after})
+            _json(moved)
+            return
+        for table, rows in moved.items():
+            typer.echo(f"{table}: {rows:,} rows moved")
         return
-    typer.echo(
-        f"schema {after} stands already" if before == after else f"schema {before or 'empty'} → {after}"
-    )
+    if check:
+        checked = upgrades.check(settings)
+        if as_json:
+            _json(checked.as_json())
+        else:
+            typer.echo("\n".join(checked.lines()))
+        raise typer.Exit(checked.exit_code)
+    done = upgrades.upgrade(settings, if_needed=if_needed)
+    if as_json:
+        _json(done.as_json())
+        return
+    typer.echo("\n".join(done.lines()))
 
 
 @app.command()

@@ -21,17 +21,21 @@ from tests.support.servers import (
     databases,
     fresh_database,
     migrated_template,
+    other_databases,
     servers,
     session,
 )
-from tests.support.shop import cluster, pooler, redis_client, shop
+from tests.support.shop import _several_servers, cluster, other_servers, pooler, redis_client, shop
 
 __all__ = [
+    "_several_servers",
     "cluster",
     "database_url",
     "databases",
     "fresh_database",
     "migrated_template",
+    "other_databases",
+    "other_servers",
     "pooler",
     "redis_client",
     "s3",

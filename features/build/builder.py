@@ -30,7 +30,7 @@ from features.interactions import Events, InteractionWeights
 from features.outliers import KEPT, outliers
 from features.target import choose_target
 from recsys.artifacts.store import artifact_store
-from recsys.database.session import libpq_url
+from recsys.database.addresses import libpq_url
 from recsys.errors import Invalid, NotFound
 from recsys.settings import Settings
 

@@ -22,7 +22,8 @@ import psycopg
 from psycopg import sql
 
 from features.build.binary_copy import records
-from recsys.database.session import connect_arguments, reaching
+from recsys.database.addresses import connect_arguments
+from recsys.database.session import reaching
 
 __all__ = [
     "NO_ID",

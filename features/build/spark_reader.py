@@ -23,7 +23,7 @@ from features.build.consents import ConsentFilter
 from features.build.interaction_reader import EVENT_COLUMNS, STORED_AS, TABLE, RawInteractions
 from features.interactions import MICROSECONDS_PER_DAY, InteractionWeights
 from features.outliers import DAILY, KEPT, REPEATED
-from recsys.database.session import libpq_url
+from recsys.database.addresses import libpq_url
 from recsys.spark.executors import apply_environment, environment_for_executors
 from recsys.spark.session import errors_of_spark
 

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import LiteralString
@@ -18,13 +19,14 @@ from psycopg import sql
 from recsys import clock
 from recsys.artifacts.store import ArtifactStore, artifact_store
 from recsys.backup.files import Progress, copied, digest_of, kept_files, streamed
-from recsys.backup.manifest import DATABASE, FILES, MANIFEST, REDIS, BackupFile, Manifest
+from recsys.backup.manifest import DATABASE, FILES, MANIFEST, REDIS, BackupFile, Manifest, dump_of
 from recsys.backup.postgres_tools import PostgresTool, find_tool, run_tool
 from recsys.backup.redis_keys import save_keys
 from recsys.cache.client import connect, redis_url
 from recsys.database import migrate
+from recsys.database.addresses import libpq_url, other_urls
 from recsys.database.base import SCHEMAS
-from recsys.database.session import libpq_url, reaching
+from recsys.database.session import reaching
 from recsys.errors import Conflict, Invalid, NotFound, Unavailable
 from recsys.settings import Settings
 
@@ -127,15 +129,12 @@ def _fill(settings: Settings, staging: Path, progress: Progress) -> Manifest:
         raise Unavailable(
             f"Redis does not answer ({error}); carts and waiting writes are only there"
         ) from error
-    with reaching(url), psycopg.connect(url) as connection:
-        # the rows are counted in the snapshot that is dumped
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
-        server = connection.info.server_version
-        tool = find_tool("pg_dump", server // 10000, server=server // 10000)
-        dump = _dump(connection, tool, url, staging / DATABASE, progress)
-        tables, lists = count_rows(connection), count_lists(connection)
-        active = connection.execute(_ACTIVE).fetchone()
+    shop = _dumped(url, staging / DATABASE, progress)
+    # after the shop's: what its events lead to is stored there once, and may be brought again
+    others = {
+        name: _dumped(other, staging / dump_of(name), progress)
+        for name, other in other_urls(settings).items()
+    }
     store = artifact_store(settings)
     names = frozenset(store.names() if store.is_shared else ())
     own = [
@@ -144,6 +143,7 @@ def _fill(settings: Settings, staging: Path, progress: Progress) -> Manifest:
         if not _is_waiting(path, var) and not _is_copy(path.relative_to(var), names)
     ]
     files = [*_published(store, names, staging, progress), *_files(var, own, staging, progress)]
+    active = shop.active
     if active is not None and f"{FILES}/{active[1]}/model.json" not in {each.path for each in files}:
         raise Conflict(
             f"{active[0]} is active and its files are not below {var / active[1]}; "
@@ -153,13 +153,51 @@ def _fill(settings: Settings, staging: Path, progress: Progress) -> Manifest:
         created_at=clock.now().isoformat(timespec="seconds"),
         program=installed_version("recsys"),
         schema=schema.head,
-        server=server,
-        tool=tool.major,
-        tables=tables,
-        lists=lists,
+        server=max(each.server for each in (shop, *others.values())),
+        tool=max(each.tool for each in (shop, *others.values())),
+        tables=shop.tables,
+        lists=shop.lists,
         redis_keys=saved,
-        files=(dump, *waiting, *files, digest_of(staging / REDIS, REDIS)),
+        files=(
+            shop.file,
+            *(each.file for each in others.values()),
+            *waiting,
+            *files,
+            digest_of(staging / REDIS, REDIS),
+        ),
+        servers={name: each.tables for name, each in others.items()},
     )
+
+
+@dataclass(frozen=True)
+class _Dumped:
+    """The dump of a database, and what its snapshot holds.
+
+    Attributes
+    ----------
+    active
+        Name and folder of the model that serves.
+    """
+
+    file: BackupFile
+    server: int
+    tool: int
+    tables: dict[str, int]
+    lists: dict[str, int]
+    active: tuple[str, str] | None
+
+
+def _dumped(url: str, target: Path, progress: Progress) -> _Dumped:
+    url = f"postgresql://{url.partition('://')[2]}"
+    with reaching(url), psycopg.connect(url) as connection:
+        # the rows are counted in the snapshot that is dumped
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        server = connection.info.server_version
+        tool = find_tool("pg_dump", server // 10000, server=server // 10000)
+        dump = _dump(connection, tool, url, target, progress)
+        active = connection.execute(_ACTIVE).fetchone()
+        return _Dumped(dump, server, tool.major, count_rows(connection), count_lists(connection), active)
 
 
 def _dump(
@@ -181,7 +219,7 @@ def _dump(
         run_tool(tool, [*options, f"--snapshot={row[0]}"], url) as process,
     ):
         assert process.stdout is not None
-        return streamed(process.stdout, DATABASE, progress, dump)
+        return streamed(process.stdout, target.name, progress, dump)
 
 
 def _is_waiting(path: Path, var: Path) -> bool:

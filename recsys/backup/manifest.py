@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from recsys.errors import Invalid, NotFound
 
-__all__ = ["DATABASE", "FILES", "FORMAT", "MANIFEST", "REDIS", "BackupFile", "Manifest", "read_manifest"]
+__all__ = [
+    "DATABASE",
+    "FILES",
+    "FORMAT",
+    "MANIFEST",
+    "REDIS",
+    "BackupFile",
+    "Manifest",
+    "dump_of",
+    "read_manifest",
+]
 
 FORMAT = 1
 MANIFEST, DATABASE, REDIS, FILES = "manifest.json", "database.dump", "redis.jsonl", "var"
@@ -46,6 +56,8 @@ class Manifest:
         Number of the keys of Redis that were saved.
     files
         The files of the backup.
+    servers
+        The same as `tables` for each server that holds some of them, beside the shop's.
     """
 
     created_at: str
@@ -57,6 +69,12 @@ class Manifest:
     lists: dict[str, int]
     redis_keys: int
     files: tuple[BackupFile, ...]
+    servers: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def dumps(self) -> dict[str, dict[str, int]]:
+        """The rows of each table, by the name of the dump."""
+        return {DATABASE: self.tables} | {dump_of(name): rows for name, rows in self.servers.items()}
 
     @property
     def total_bytes(self) -> int:
@@ -66,8 +84,16 @@ class Manifest:
     def write(self, folder: Path) -> None:
         """Write `manifest.json`, with a checksum of its own content."""
         content = asdict(self)
+        if not self.servers:
+            # versions that know no further servers can read it then
+            del content["servers"]
         document = {"format": FORMAT, "checksum": _checksum(content), "content": content}
         (folder / MANIFEST).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def dump_of(server: str) -> str:
+    """The name of the dump of a server beside the shop's."""
+    return f"database-{server}.dump"
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +17,16 @@ from recsys import environment
 from recsys.artifacts.store import ArtifactStore, artifact_store
 from recsys.backup.creation import count_lists, count_rows
 from recsys.backup.files import Progress, kept_parts
-from recsys.backup.manifest import DATABASE, FILES, REDIS, Manifest
+from recsys.backup.manifest import DATABASE, FILES, REDIS, Manifest, dump_of
 from recsys.backup.postgres_tools import CHUNK, find_tool, run_tool
 from recsys.backup.redis_keys import check_empty, check_readable, restore_keys
 from recsys.backup.verification import verify
 from recsys.cache.client import connect, redis_url
 from recsys.database import migrate
+from recsys.database.addresses import libpq_url, other_urls
 from recsys.database.base import BEFORE_RESTORE, SCHEMAS
-from recsys.database.session import libpq_url, reaching
+from recsys.database.servers.placement import ServerName
+from recsys.database.session import reaching
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.errors import Conflict, Invalid, Unavailable
 from recsys.settings import Settings
@@ -101,27 +103,52 @@ def restore(
     url, var = libpq_url(settings), settings.var.resolve()
     if api := environment.running_api(var):
         raise Conflict(f"an API runs at {api}; stop it, the relay and the consumers before a restore")
+    others = _matching_servers(manifest, settings)
     _check_redis(settings, folder, overwrite=overwrite)
     _check_store(artifact_store(settings), overwrite=overwrite)
     # the database is final first: the files of a shop are put back when its schemas are
     with (
         _replaced_files(folder, var, overwrite=overwrite),
         _replaced_schemas(url, manifest, overwrite=overwrite),
+        ExitStack() as replaced,
     ):
-        _load(url, folder, manifest, progress)
-        _compare(url, manifest)
+        for other in others.values():
+            replaced.enter_context(_replaced_schemas(other, manifest, overwrite=overwrite))
+        _load(url, folder / DATABASE, manifest, progress)
+        _compare(url, manifest.tables, manifest.lists)
+        for name, other in others.items():
+            _load(other, folder / dump_of(name), manifest, progress)
+            _compare(other, manifest.servers[name], {})
+            migrate.upgrade(other, server=name)
         schema = migrate.upgrade(url)
     restored_keys, cached = _fill_redis(settings, folder, url)
     _fill_store(artifact_store(settings))
     return Restoration(
         schema=schema,
         tables=len(manifest.tables),
-        rows=sum(manifest.tables.values()),
+        rows=sum(sum(rows.values()) for rows in manifest.dumps.values()),
         lists=manifest.lists,
         cached_lists=cached,
         redis_keys=restored_keys,
         files=sum(each.path.startswith(f"{FILES}/") for each in manifest.files),
     )
+
+
+def _matching_servers(manifest: Manifest, settings: Settings) -> dict[ServerName, str]:
+    """The addresses of the servers beside the shop's; Conflict where they are not those of the backup."""
+    others = {name: f"postgresql://{url.partition('://')[2]}" for name, url in other_urls(settings).items()}
+    if missing := sorted(set(manifest.servers) - set(others)):
+        raise Conflict(
+            f"the backup is of a shop with servers of their own for {', '.join(missing)}; "
+            f"set RECSYS_DATABASE__{missing[0].upper()}_URL"
+        )
+    if added := sorted(set(others) - set(manifest.servers)):
+        raise Conflict(
+            f"the backup has the rows of {', '.join(added)} in the shop's database; restore without "
+            f"RECSYS_DATABASE__{added[0].upper()}_URL, then set it and run `recsys migrate` and "
+            f"`recsys migrate --move {added[0]}`"
+        )
+    return others
 
 
 def _check_redis(settings: Settings, folder: Path, *, overwrite: bool) -> None:
@@ -263,14 +290,14 @@ def _aside(schema: str) -> sql.Identifier:
     return sql.Identifier(f"{schema}{BEFORE_RESTORE}")
 
 
-def _load(url: str, folder: Path, manifest: Manifest, progress: Progress) -> None:
+def _load(url: str, path: Path, manifest: Manifest, progress: Progress) -> None:
     with reaching(url), psycopg.connect(url) as connection:
         server = connection.info.server_version // 10000
     # comments on extensions belong to their owner; the migration writes those of ours again
     options = ["--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges", "--no-comments"]
     with (
         run_tool(find_tool("pg_restore", max(manifest.tool, server), server=server), options, url) as process,
-        (folder / DATABASE).open("rb") as dump,
+        path.open("rb") as dump,
     ):
         assert process.stdin is not None
         while part := dump.read(CHUNK):
@@ -281,15 +308,11 @@ def _load(url: str, folder: Path, manifest: Manifest, progress: Progress) -> Non
         connection.execute("ANALYZE")
 
 
-def _compare(url: str, manifest: Manifest) -> None:
+def _compare(url: str, tables: dict[str, int], stored: dict[str, int]) -> None:
     with psycopg.connect(url) as connection:
         rows, lists = count_rows(connection), count_lists(connection)
-    wrong = sorted(
-        table
-        for table in rows.keys() | manifest.tables.keys()
-        if rows.get(table) != manifest.tables.get(table)
-    )
-    if wrong or lists != manifest.lists:
+    wrong = sorted(table for table in rows.keys() | tables.keys() if rows.get(table) != tables.get(table))
+    if wrong or lists != stored:
         raise Unavailable(
             f"after the restore {', '.join(wrong) or 'the stored lists'} differ from the manifest; "
             "the database was put back as it was"

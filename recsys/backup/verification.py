@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recsys.backup.files import Progress, digest_of
-from recsys.backup.manifest import DATABASE, MANIFEST, Manifest, read_manifest
+from recsys.backup.manifest import MANIFEST, Manifest, read_manifest
 from recsys.backup.postgres_tools import find_tool, tables_of_dump
 from recsys.database import migrate
 
@@ -59,11 +59,13 @@ def verify(folder: Path, progress: Progress = lambda *_: None) -> Verification:
         except OSError as error:
             faults.append(f"{path} cannot be read ({error.strerror})")
     if not faults:
-        tables = tables_of_dump(find_tool("pg_restore", manifest.tool), folder / DATABASE)
-        if tables is None:
-            faults.append(f"{DATABASE} cannot be read by pg_restore")
-        elif missing := sorted(manifest.tables.keys() - tables):
-            faults.append(f"{DATABASE} lacks {', '.join(missing)}")
+        tool = find_tool("pg_restore", manifest.tool)
+        for name, rows in manifest.dumps.items():
+            tables = tables_of_dump(tool, folder / name)
+            if tables is None:
+                faults.append(f"{name} cannot be read by pg_restore")
+            elif missing := sorted(rows.keys() - tables):
+                faults.append(f"{name} lacks {', '.join(missing)}")
     return Verification(manifest, tuple(faults), restorable(manifest))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from redis.exceptions import RedisError
 from sqlalchemy import event
@@ -11,9 +12,9 @@ from sqlalchemy.orm import Session
 from recsys.errors import Unavailable
 from recsys.log import get_logger
 
-__all__ = ["after_commit"]
+__all__ = ["after_commit", "held"]
 
-_WAITING = "recsys.afterwards"
+_WAITING, _HELD = "recsys.afterwards", "recsys.held"
 _log = get_logger(__name__)
 
 
@@ -30,11 +31,22 @@ def after_commit(session: Session, work: Callable[[], object]) -> None:
     waiting.append(work)
 
 
+@contextmanager
+def held(session: Session) -> Iterator[None]:
+    """Leave the work until the block has ended without an error: the commits in it are one commit."""
+    session.info[_HELD] = True
+    try:
+        yield
+    finally:
+        del session.info[_HELD]
+    _follow(session)
+
+
 def _follow(session: Session) -> None:
     # SQLAlchemy tells of a savepoint's release too, which makes nothing safe
-    if session.in_nested_transaction():
+    if _HELD in session.info or session.in_nested_transaction():
         return
-    waiting: list[Callable[[], object]] = session.info[_WAITING]
+    waiting: list[Callable[[], object]] = session.info.get(_WAITING, [])
     todo, waiting[:] = list(waiting), []
     for work in todo:
         try:

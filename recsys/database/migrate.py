@@ -14,9 +14,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
+from recsys.database.addresses import connect_arguments
 from recsys.database.base import BEFORE_RESTORE, SCHEMAS
 from recsys.database.compatibility import SchemaCheck, compare_schema, write_oldest_program
-from recsys.database.session import connect_arguments, reaching
+from recsys.database.servers.placement import ServerName
+from recsys.database.servers.relocation import detach
+from recsys.database.session import reaching
 from recsys.errors import Conflict, Invalid
 
 __all__ = ["check", "check_not_interrupted", "current", "downgrade", "head", "upgrade", "versions"]
@@ -28,10 +31,16 @@ MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 _LOCK = 7_355_608_001
 
 
-def upgrade(url: str, revision: str = "head") -> str:
+def upgrade(url: str, revision: str = "head", *, server: ServerName | None = None) -> str:
     """Bring the database at `url` (SQLAlchemy or libpq form) up to `revision`, whole or not at all.
 
     Several processes may call it at once.
+
+    Parameters
+    ----------
+    server
+        What the server is beside the shop's: it gets all tables, of which it uses its own, and no references
+        between these and others. None: it is the shop's.
 
     Returns
     -------
@@ -53,6 +62,8 @@ def upgrade(url: str, revision: str = "head") -> str:
         if _version(connection) is None:
             _check_free(connection)
         command.upgrade(_config(connection), revision)
+        if server is not None:
+            detach(connection, server)
         return _noted(connection) or "base"
 
 

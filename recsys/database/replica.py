@@ -21,7 +21,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from recsys.database.absence import DatabaseAway
-from recsys.database.session import engine_of, get_engine, reaching, replica_url, unit_of_work
+from recsys.database.addresses import replica_url
+from recsys.database.session import engine_of, get_engine, reaching, unit_of_work
 from recsys.errors import Unavailable
 from recsys.log import get_logger
 from recsys.settings import get_settings

@@ -19,8 +19,9 @@ from recsys.cache import keys
 from recsys.cache.client import connect, redis_url
 from recsys.database import migrate
 from recsys.database.absence import DatabaseAway, refusal_of_writes
-from recsys.database.session import connect_arguments, direct_url, reaching
-from recsys.diagnosis import machine, pooler, work
+from recsys.database.addresses import connect_arguments, direct_url
+from recsys.database.session import reaching
+from recsys.diagnosis import machine, other_servers, pooler, work
 from recsys.diagnosis.artifacts import fault_of, store_finding
 from recsys.diagnosis.drift import BUILD_AND_TRAIN, skews
 from recsys.diagnosis.finding import Finding, ago
@@ -77,6 +78,7 @@ def examine(settings: Settings) -> list[Finding]:
             if findings[0].state == "ok":
                 findings[0] = pooler.addresses(settings, connection, findings[0])
                 findings += filter(None, [pooler.replica(settings, connection)])
+                findings += other_servers.findings(settings, connection)
             for part, look in _STORED.items():
                 findings.append(
                     _looked(part, look, settings, connection) if ready else _blocked(part, "the schema")

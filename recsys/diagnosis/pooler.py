@@ -7,7 +7,8 @@ import time
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import NullPool
 
-from recsys.database.session import connect_arguments, database_url, reaching
+from recsys.database.addresses import connect_arguments, database_url
+from recsys.database.session import reaching
 from recsys.diagnosis.finding import Finding
 from recsys.errors import RecsysError
 from recsys.settings import Settings

@@ -51,6 +51,8 @@ _THROWAWAY = {
     "full_page_writes": "off",
     "shared_buffers": "128MB",
     "max_wal_size": "1GB",
+    # tests commit on several databases at once
+    "max_prepared_transactions": "100",
 }
 _FEW_ITERATIONS = "scram_iterations=1"
 """Each connection computes them. They make a guessed password expensive, and ours has 192 random bits."""

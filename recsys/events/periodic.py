@@ -15,7 +15,8 @@ from importlib import import_module
 import psycopg
 from redis.exceptions import RedisError
 
-from recsys.database.session import connect_arguments, libpq_url, reaching
+from recsys.database.addresses import connect_arguments, libpq_url
+from recsys.database.session import reaching
 from recsys.errors import Unavailable
 from recsys.events.retention import reason
 from recsys.log import get_logger

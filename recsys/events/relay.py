@@ -22,7 +22,8 @@ from sqlalchemy.orm import Session
 from recsys import clock
 from recsys.cache import keys
 from recsys.cache.client import get_redis
-from recsys.database.session import connect_arguments, libpq_url, unit_of_work
+from recsys.database.addresses import connect_arguments, libpq_url
+from recsys.database.session import unit_of_work
 from recsys.errors import Unavailable
 from recsys.events import consumer_groups, dead_letters, erased_people, retention
 from recsys.events.envelope import fields_of, stream_of

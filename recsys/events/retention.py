@@ -13,7 +13,10 @@ from sqlalchemy.exc import DBAPIError
 
 from recsys import clock
 from recsys.cache.client import get_redis
-from recsys.database.session import unit_of_work
+from recsys.database.addresses import database_url
+from recsys.database.servers.joint_commit import settle
+from recsys.database.session import get_engine, other_engines, reaching, unit_of_work
+from recsys.errors import Unavailable
 from recsys.events.envelope import stream_of
 from recsys.events.vocabulary import FAMILIES
 from recsys.log import get_logger
@@ -69,17 +72,33 @@ return 1
 
 
 def tidy() -> None:
-    """What a relay does every minute, at work or standing by: sweep rows, trim streams, forget the dead.
+    """What a relay does every minute, at work or standing by: settle, sweep, trim streams, forget the dead.
 
     What is remembered for months is swept once an hour: no index finds its oldest rows.
     """
     global _next_sweep
+    _settle()
     sweep()
     if time.monotonic() >= _next_sweep:
         _next_sweep = time.monotonic() + _REMEMBERED_SECONDS
         sweep_remembered()
     trim()
     forget_dead_consumers()
+
+
+def _settle() -> None:
+    """End what processes that are gone have prepared on other servers; a server may be away for now."""
+    others = other_engines()
+    if not others:
+        return
+    try:
+        with reaching(database_url()):
+            ended = settle(get_engine(), others)
+    except Unavailable as error:
+        _log.warning("prepared transactions of other servers wait", error=error.message)
+        return
+    if ended:
+        _log.warning("transactions of ended processes were settled", transactions=ended)
 
 
 def sweep() -> tuple[int, int]:

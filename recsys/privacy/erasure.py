@@ -24,7 +24,8 @@ from sqlalchemy.orm import Session
 from recsys import clock
 from recsys.artifacts.store import artifact_store
 from recsys.cache.client import get_redis, servers
-from recsys.database.session import unit_of_work
+from recsys.database.addresses import database_url
+from recsys.database.session import get_engine, other_engines, reaching, unit_of_work
 from recsys.domains.products import cache as product_cache
 from recsys.domains.users import administration
 from recsys.errors import Unavailable
@@ -47,10 +48,12 @@ INDEX = "search index"
 _PATIENCE_SECONDS = 5.0
 _log = get_logger(__name__)
 _REVIEWED = text("SELECT DISTINCT product_id FROM products_db.product_reviews WHERE user_id = :user")
+# what is prepared on another server is committed after the transaction that it belongs to
 _OLDER = text(
     """
     SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
         AND pid <> pg_backend_pid() AND xact_start < :moment)
+    OR EXISTS (SELECT FROM pg_prepared_xacts WHERE database = current_database() AND prepared < :moment)
     """
 )
 _MOMENT = text("SELECT clock_timestamp()")
@@ -220,15 +223,23 @@ def _wait_for_older(moment: Any) -> list[str]:
     """Wait until no transaction from before `moment` runs; a note where one takes too long."""
     ends_at = time.monotonic() + _PATIENCE_SECONDS
     while True:
-        with unit_of_work() as session:
-            if not session.scalar(_OLDER, {"moment": moment}):
-                return []
+        if not _any_older(moment):
+            return []
         if time.monotonic() > ends_at:
             return [
                 "A transaction that began before the erasure still runs; erase again when it has ended, so "
                 "that nothing that it writes stays."
             ]
         time.sleep(0.05)
+
+
+def _any_older(moment: Any) -> bool:
+    with reaching(database_url()):
+        for engine in (get_engine(), *other_engines().values()):
+            with engine.connect() as connection:
+                if connection.scalar(_OLDER, {"moment": moment}):
+                    return True
+    return False
 
 
 def _rewrite_persistence(client: redis.Redis) -> list[str]:

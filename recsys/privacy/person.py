@@ -43,21 +43,19 @@ _AFTER_USERNAME = "|".join(
     for between in ("=", ": ", ":", " ", "='", '="', '": "', '":"', "': '", ")=(", "::text))=(")
 )
 _ACCOUNT = text("SELECT email, username, full_name FROM users_db.users WHERE id = :user")
-# every table that names a session beside a user
-_SESSIONS = text(
-    " UNION ".join(
-        f"SELECT session_id FROM {table} WHERE user_id = :user AND session_id IS NOT NULL"  # noqa: S608
-        for table in (
-            "users_db.user_sessions",
-            "products_db.product_view_history",
-            "orders_db.abandoned_carts",
-            "analytics_db.page_views",
-            "analytics_db.user_events",
-            "analytics_db.user_sessions",
-            "recommendations_db.user_interactions",
-            "recommendations_db.exposures",
-            "recommendations_db.guest_logins",
-        )
+# every table that names a session beside a user; they may lie on several servers
+_SESSIONS = tuple(
+    text(f"SELECT DISTINCT session_id FROM {table} WHERE user_id = :user AND session_id IS NOT NULL")  # noqa: S608
+    for table in (
+        "users_db.user_sessions",
+        "products_db.product_view_history",
+        "orders_db.abandoned_carts",
+        "analytics_db.page_views",
+        "analytics_db.user_events",
+        "analytics_db.user_sessions",
+        "recommendations_db.user_interactions",
+        "recommendations_db.exposures",
+        "recommendations_db.guest_logins",
     )
 )
 _EMAILS = text(
@@ -231,7 +229,7 @@ def find(session: Session, user_id: int) -> Person:
         if not ErasedPeople.among(session, [identifier]).knows(identifier):
             raise NotFound(f"There is no user {user_id}.")
         return Person(user_id, is_known=False)
-    sessions = tuple(sorted(session.scalars(_SESSIONS, wanted)))
+    sessions = tuple(sorted({each for query in _SESSIONS for each in session.scalars(query, wanted)}))
     return Person(
         user_id,
         is_known=True,

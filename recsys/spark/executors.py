@@ -10,7 +10,8 @@ from dotenv import dotenv_values
 from recsys import log
 from recsys.cache import client
 from recsys.cache.client import redis_url
-from recsys.database.session import database_url, dispose_engines
+from recsys.database.addresses import database_url
+from recsys.database.session import dispose_engines
 from recsys.diagnosis.setting_names import PREFIX
 from recsys.settings import Settings, get_settings
 

@@ -10,7 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from recsys.cache import keys
 from recsys.database import replica
-from recsys.database.session import replica_url, unit_of_work
+from recsys.database.addresses import replica_url
+from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists.codec import StoredList, unpack
 from recsys.domains.recommendations.stored_lists.user_lists import read_list

@@ -14,7 +14,8 @@ import psutil
 from uvicorn.supervisors import Multiprocess
 
 from recsys.database import migrate
-from recsys.database.session import direct_url, unit_of_work
+from recsys.database.addresses import direct_url, other_urls
+from recsys.database.session import unit_of_work
 from recsys.domains.users.api_keys import service as api_keys
 from recsys.errors import Invalid, Unavailable
 from recsys.events import in_process
@@ -32,17 +33,23 @@ _log = get_logger(__name__)
 
 
 def check_schema() -> None:
-    """Raise Unavailable unless this program may run on the schema of the database.
+    """Raise Unavailable unless this program may run on the schema of each database.
 
     A newer schema that only adds to this program's is one: during an upgrade both versions run.
     """
-    found = migrate.check(direct_url())
+    _check_schema("database", direct_url())
+    for name, url in other_urls().items():
+        _check_schema(f"{name} server", url)
+
+
+def _check_schema(name: str, url: str) -> None:
+    found = migrate.check(url)
     if found.state == "newer":
         _log.warning("the schema is newer than this program", schema=found.current, program=found.head)
     elif not found.usable:
         state = "has no schema yet" if found.current is None else f"is at schema version {found.current}"
         remedy = "run the newer version" if found.state == "incompatible" else "run `recsys migrate`"
-        raise Unavailable(f"the database {state}, this program needs {found.head}; {remedy}")
+        raise Unavailable(f"the {name} {state}, this program needs {found.head}; {remedy}")
 
 
 def check_access(settings: Settings, host: str) -> None:

@@ -22,7 +22,7 @@ def read_only(shop: Shop) -> Iterator[None]:
     """The database as a failover leaves it: every new connection reads only."""
     name = shop.database_url.rpartition("/")[2].partition("?")[0]
     change = sql.SQL("ALTER DATABASE {} {} default_transaction_read_only {}")
-    with psycopg.connect(shop.database_url, autocommit=True) as admin:
+    with shop.connect(autocommit=True) as admin:
         admin.execute("SET default_transaction_read_only = off")
         admin.execute(change.format(sql.Identifier(name), sql.SQL("SET"), sql.SQL("= on")))
         _end_all(admin)

@@ -15,12 +15,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+import sqlalchemy
 from psycopg import sql
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from recsys import embedded
+from recsys.database.servers.placement import server_of_text
 from recsys.settings import Settings
 from tests.support.databases import CLONE, Databases
 
@@ -56,6 +58,13 @@ def _database(servers: Servers, template: str) -> Iterator[str]:
 
 
 @contextmanager
+def empty_database(servers: Servers) -> Iterator[str]:
+    """The address of a database without a schema."""
+    with _database(servers, "template0") as url:
+        yield url
+
+
+@contextmanager
 def temporary_var(prefix: str = "recsys-tests-") -> Iterator[Path]:
     """A folder for a `var/` that every user may enter; whatever servers it holds are deleted with it.
 
@@ -79,9 +88,19 @@ def temporary_var(prefix: str = "recsys-tests-") -> Iterator[Path]:
         assert watchdog.wait(120) == 0, "the test servers could not be deleted"
 
 
+def _stays_on_one_server(connection: Connection, _: object, statement: str, *__: object) -> None:
+    """Each statement of every test touches tables of one server alone, wherever these lie today.
+
+    Migrations, whose connections are not pooled, run on each server for all tables.
+    """
+    if not isinstance(connection.engine.pool, NullPool):
+        server_of_text(statement)
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """PostgreSQL and Valkey in a temporary `var/`, without durability, for this pytest process alone."""
+    sqlalchemy.event.listen(Engine, "before_cursor_execute", _stays_on_one_server)
     with temporary_var() as var:
         settings = Settings(var=var, environment="test")
         found = embedded.start(settings, throwaway=True)
@@ -97,6 +116,21 @@ def migrated_template(servers: Servers) -> str:
     _execute(servers, "CREATE DATABASE {}", name)
     migrate.upgrade(servers.database(name))
     return name
+
+
+@pytest.fixture(scope="session")
+def other_databases(servers: Servers) -> Iterator[Databases]:
+    """Databases that stand for servers beside the shop's."""
+    from recsys.database import migrate
+    from recsys.database.servers.placement import SERVER_NAMES
+
+    name = "migrated_other"
+    _execute(servers, "CREATE DATABASE {}", name)
+    for server in SERVER_NAMES:
+        migrate.upgrade(servers.database(name), server=server)
+    lender = Databases(servers.database("{}"), name)
+    yield lender
+    lender.close()
 
 
 @pytest.fixture(scope="session")

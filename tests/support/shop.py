@@ -5,18 +5,25 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
+import psycopg
 import pytest
 import redis
 
 from recsys.cache import client as cache
+from recsys.database.addresses import other_urls
+from recsys.database.servers.placement import SERVER_NAMES, ServerName
 from recsys.own_ids.resolver import RESOLVER
 from recsys.settings import Settings, get_settings
 from tests.support import warm
+from tests.support.databases import Databases
 from tests.support.hosts.pgbouncer import pgbouncer, through
 from tests.support.hosts.redis_cluster import RunningCluster, redis_cluster
+from tests.support.hosts.routed_connection import RoutedConnection
 from tests.support.servers import ROOT, Servers
 
 
@@ -28,6 +35,13 @@ class Shop:
     var: Path
     database_url: str
     redis_url: str
+
+    def connect(self, *, autocommit: bool = False) -> psycopg.Connection:
+        """A connection to the shop's rows, in whichever databases they lie."""
+        others = {name: f"postgresql://{url.partition('://')[2]}" for name, url in other_urls().items()}
+        if not others:
+            return psycopg.connect(self.database_url, autocommit=autocommit)
+        return cast("psycopg.Connection", RoutedConnection(self.database_url, others, autocommit=autocommit))
 
     def run(
         self, *args: object, timeout: float = 120, **environment: str
@@ -85,7 +99,29 @@ def redis_client(servers: Servers, cluster: RunningCluster | None) -> Iterator[r
 
 
 @pytest.fixture
+def other_servers(
+    other_databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[ServerName, str]]:
+    """The addresses of a database for each server beside the shop's, which the settings name."""
+    with ExitStack() as lent:
+        urls = {name: lent.enter_context(other_databases.lent()) for name in SERVER_NAMES}
+        for name, url in urls.items():
+            monkeypatch.setenv(f"RECSYS_DATABASE__{name.upper()}_URL", url)
+        forget_connections()
+        yield urls
+        forget_connections()
+
+
+@pytest.fixture
+def _several_servers(request: pytest.FixtureRequest) -> None:
+    """Where TESTS_DATABASES=several asks for it, any test of a shop runs on several databases."""
+    if os.environ.get("TESTS_DATABASES") == "several":
+        request.getfixturevalue("other_servers")
+
+
+@pytest.fixture
 def shop(
+    _several_servers: None,
     servers: Servers,
     cluster: RunningCluster | None,
     pooler: int | None,

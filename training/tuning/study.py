@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from recsys.database.session import direct_url, unit_of_work
+from recsys.database.addresses import direct_url
+from recsys.database.session import unit_of_work
 from recsys.errors import Invalid, Unavailable
 from training.experiment import Experiment
 from training.tuning.plan import TunePlan

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, DATE, TIMESTAMP, VARCHAR
+from sqlalchemy import TextClause, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, DATE, INTEGER, NUMERIC, TIMESTAMP, VARCHAR
 from sqlalchemy.exc import DataError
 from sqlalchemy.orm import Session
 
@@ -20,12 +20,11 @@ from recsys.settings import get_settings
 __all__ = ["RollupCounts", "write_products", "write_sales"]
 
 # width_bucket finds the day that a moment lies in by the days' beginnings: 23 or 25 hours make no difference,
-# and PostgreSQL needs no time zones of its own. Customers are users, else e-mail addresses.
-_SALES = text(
+# and PostgreSQL needs no time zones of its own. Customers are users, else e-mail addresses. What was sold and
+# seen is counted first, and then written: it may lie on another server than the figures.
+_SOLD = text(
     """
-    WITH days AS (
-        SELECT day, place::integer FROM unnest(:days) WITH ORDINALITY AS given(day, place)
-    ), sales AS (
+    WITH sales AS (
         SELECT o.total_price, coalesce(o.processed_at, o.created_at) AS moment,
             coalesce('user ' || o.user_id, 'mail ' || lower(o.email), 'order ' || o.id) AS customer
         FROM orders_db.orders AS o
@@ -33,15 +32,24 @@ _SALES = text(
             AND (o.currency IS NULL OR o.currency = :currency)
     ), firsts AS (
         SELECT customer, min(moment) AS moment FROM sales GROUP BY customer
+    )
+    SELECT dated.place, sum(total_price) AS total, count(*) AS orders,
+        count(DISTINCT customer) AS customers,
+        count(DISTINCT customer) FILTER (WHERE firsts.moment < (:starts)[dated.place]) AS regulars
+    FROM (
+        SELECT *, width_bucket(moment, :starts) AS place FROM sales
+        WHERE moment >= :begin AND moment < :end
+    ) AS dated JOIN firsts USING (customer)
+    GROUP BY dated.place
+    """
+)
+_SALES = text(
+    """
+    WITH days AS (
+        SELECT day, place::integer FROM unnest(:days) WITH ORDINALITY AS given(day, place)
     ), sold AS (
-        SELECT dated.place, sum(total_price) AS total, count(*) AS orders,
-            count(DISTINCT customer) AS customers,
-            count(DISTINCT customer) FILTER (WHERE firsts.moment < (:starts)[dated.place]) AS regulars
-        FROM (
-            SELECT *, width_bucket(moment, :starts) AS place FROM sales
-            WHERE moment >= :begin AND moment < :end
-        ) AS dated JOIN firsts USING (customer)
-        GROUP BY dated.place
+        SELECT * FROM unnest(:place, :total, :orders, :customers, :regulars)
+            AS given(place, total, orders, customers, regulars)
     ), visits AS (
         SELECT width_bucket(start_time, :starts) AS place, count(*) AS visits,
             count(*) FILTER (WHERE converted) AS converted
@@ -67,22 +75,13 @@ _SALES = text(
     SELECT (SELECT count(*) FROM days), (SELECT count(*) FROM written), 0
     """
 )
-_PRODUCTS = text(
+_SEEN = text(
     """
     WITH viewed AS (
         SELECT product_id, width_bucket(viewed_at, :starts) AS place, count(*) AS views,
             count(DISTINCT coalesce('user ' || user_id, 'session ' || session_id, 'view ' || id)) AS viewers
         FROM products_db.product_view_history
         WHERE product_id IS NOT NULL AND viewed_at >= :begin AND viewed_at < :end
-        GROUP BY 1, 2
-    ), carted AS (
-        SELECT (properties ->> 'product_id')::integer AS product_id,
-            width_bucket(timestamp, :starts) AS place, count(*) AS times
-        FROM (
-            SELECT * FROM analytics_db.user_events
-            WHERE event_category = :shop AND event_type = :cart AND timestamp >= :begin AND timestamp < :end
-            OFFSET 0
-        ) AS own
         GROUP BY 1, 2
     ), bought AS (
         SELECT i.product_id, width_bucket(coalesce(o.processed_at, o.created_at), :starts) AS place,
@@ -94,12 +93,32 @@ _PRODUCTS = text(
             AND coalesce(o.processed_at, o.created_at) >= :begin
             AND coalesce(o.processed_at, o.created_at) < :end
         GROUP BY 1, 2
+    )
+    SELECT product_id, place, coalesce(views, 0) AS views, coalesce(viewers, 0) AS viewers,
+        coalesce(orders, 0) AS orders, coalesce(revenue, 0) AS revenue
+    FROM viewed FULL JOIN bought USING (product_id, place)
+    """
+)
+_PRODUCTS = text(
+    """
+    WITH seen AS (
+        SELECT * FROM unnest(:product_id, :place, :views, :viewers, :orders, :revenue)
+            AS given(product_id, place, views, viewers, orders, revenue)
+    ), carted AS (
+        SELECT (properties ->> 'product_id')::integer AS product_id,
+            width_bucket(timestamp, :starts) AS place, count(*) AS times
+        FROM (
+            SELECT * FROM analytics_db.user_events
+            WHERE event_category = :shop AND event_type = :cart AND timestamp >= :begin AND timestamp < :end
+            OFFSET 0
+        ) AS own
+        GROUP BY 1, 2
     ), figures AS (
         SELECT product_id, (:days)[place] AS day, coalesce(views, 0) AS views,
             coalesce(viewers, 0) AS viewers, coalesce(times, 0) AS carts, coalesce(orders, 0) AS orders,
             coalesce(revenue, 0) AS revenue,
             least(coalesce(round(orders::numeric / nullif(viewers, 0), 4), 0), 1) AS rate
-        FROM viewed FULL JOIN carted USING (product_id, place) FULL JOIN bought USING (product_id, place)
+        FROM seen FULL JOIN carted USING (product_id, place)
     ), written AS (
         INSERT INTO analytics_db.product_metrics AS kept (product_id, date, views, unique_views, add_to_carts,
             purchases, revenue, conversion_rate, created_at)
@@ -124,12 +143,28 @@ _PRODUCTS = text(
     SELECT (SELECT count(*) FROM figures), (SELECT count(*) FROM written), (SELECT count(*) FROM dropped)
     """
 )
-_TYPES = (
-    bindparam("days", type_=ARRAY(DATE)),
-    bindparam("starts", type_=ARRAY(TIMESTAMP(timezone=True))),
-    bindparam("sold", type_=ARRAY(VARCHAR)),
-)
-_SALES, _PRODUCTS = _SALES.bindparams(*_TYPES), _PRODUCTS.bindparams(*_TYPES)
+_DAYS = (bindparam("days", type_=ARRAY(DATE)), bindparam("starts", type_=ARRAY(TIMESTAMP(timezone=True))))
+_SOLD_ORDERS = (_DAYS[1], bindparam("sold", type_=ARRAY(VARCHAR)))
+_SOLD, _SEEN = _SOLD.bindparams(*_SOLD_ORDERS), _SEEN.bindparams(*_SOLD_ORDERS)
+_COLUMNS: dict[str, Any] = {
+    "place": INTEGER,
+    "total": NUMERIC,
+    "orders": BIGINT,
+    "customers": BIGINT,
+    "regulars": BIGINT,
+    "product_id": INTEGER,
+    "views": BIGINT,
+    "viewers": BIGINT,
+    "revenue": NUMERIC,
+}
+
+
+def _with_columns(statement: TextClause) -> TextClause:
+    columns = [name for name in _COLUMNS if f":{name}" in statement.text]
+    return statement.bindparams(*_DAYS, *(bindparam(name, type_=ARRAY(_COLUMNS[name])) for name in columns))
+
+
+_SALES, _PRODUCTS = _with_columns(_SALES), _with_columns(_PRODUCTS)
 
 
 @dataclass(frozen=True)
@@ -151,12 +186,12 @@ def write_sales(session: Session, days: Days) -> RollupCounts:
     Conflict
         A sum does not fit.
     """
-    return _write(session, _SALES, _values(days))
+    return _write(session, _SOLD, _SALES, _values(days))
 
 
 def write_products(session: Session, days: Days) -> RollupCounts:
     """Write one row per product and day with a view, cart or sale; delete the others. Raises Conflict."""
-    return _write(session, _PRODUCTS, _values(days) | {"shop": SHOP, "cart": CART})
+    return _write(session, _SEEN, _PRODUCTS, _values(days) | {"shop": SHOP, "cart": CART})
 
 
 def _values(days: Days) -> dict[str, Any]:
@@ -172,12 +207,17 @@ def _values(days: Days) -> dict[str, Any]:
     }
 
 
-def _write(session: Session, statement: Any, values: dict[str, Any]) -> RollupCounts:
+def _write(
+    session: Session, counted: TextClause, written: TextClause, values: dict[str, Any]
+) -> RollupCounts:
+    found = session.execute(counted, values)
+    names, rows = list(found.keys()), found.all()
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
     try:
-        rows, changed, dropped = session.execute(statement, values).one()
+        several, changed, dropped = session.execute(written, values | columns).one()
     except DataError as error:
         raise Conflict(
             f"A sum of the days from {values['days'][0]} to {values['days'][-1]} is larger than the table "
             "holds; look for an order with a price that can't be right."
         ) from error
-    return RollupCounts(rows, changed, dropped)
+    return RollupCounts(several, changed, dropped)

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from recsys import clock
 from recsys.domains.analytics.anonymisation import campaign_of
 from recsys.domains.analytics.schemas import SHOP
+from recsys.domains.analytics.tables import AnalyticsSession
 from recsys.domains.analytics.user_agents import described
 from recsys.domains.orders.states import Financial, Status
 from recsys.money import LARGEST
@@ -40,6 +41,19 @@ _HOLD = text(
     """
 ).bindparams(bindparam("sessions", type_=ARRAY(VARCHAR)))
 
+_ORDERED_BY = text(
+    """
+    SELECT DISTINCT (properties ->> 'order_id')::integer FROM analytics_db.user_events
+    WHERE session_id = ANY(:sessions) AND event_category = :shop AND event_type = :ordered
+        AND properties ? 'order_id'
+    """
+).bindparams(bindparam("sessions", type_=ARRAY(VARCHAR)))
+_SOLD = text(
+    """
+    SELECT id, total_price FROM orders_db.orders
+    WHERE id = ANY(:ids) AND financial_status = ANY(:sold) AND status IS DISTINCT FROM :cancelled
+    """
+).bindparams(bindparam("ids", type_=ARRAY(INTEGER)), bindparam("sold", type_=ARRAY(VARCHAR)))
 # only the last visit that began before `since` and those after it can change: numbering continues there
 _VISITS = text(
     """
@@ -66,10 +80,9 @@ _VISITS = text(
             o.total_price
         FROM numbered AS t JOIN analytics_db.user_events AS e
             ON e.session_id = t.session_id AND e.timestamp >= t.since
-        LEFT JOIN orders_db.orders AS o
+        LEFT JOIN unnest(:order_ids, :order_values) AS o(id, total_price)
             ON o.id = CASE WHEN e.event_category = :shop AND e.event_type = :ordered
                 THEN (e.properties ->> 'order_id')::integer END
-            AND o.financial_status = ANY(:sold) AND o.status IS DISTINCT FROM :cancelled
     ), parted AS (
         SELECT done.*, moment - lag(moment) OVER visitor > :gap AS opens FROM done
         WINDOW visitor AS (PARTITION BY base ORDER BY moment, is_page DESC, id)
@@ -92,7 +105,8 @@ _VISITS = text(
     bindparam("sessions", type_=ARRAY(VARCHAR)),
     bindparam("bases", type_=ARRAY(VARCHAR)),
     bindparam("sinces", type_=ARRAY(TIMESTAMP(timezone=True))),
-    bindparam("sold", type_=ARRAY(VARCHAR)),
+    bindparam("order_ids", type_=ARRAY(INTEGER)),
+    bindparam("order_values", type_=ARRAY(NUMERIC)),
 )
 _COLUMNS: dict[str, Any] = {
     "session_id": VARCHAR,
@@ -172,7 +186,8 @@ _ATTRIBUTE = text(
 
 def hold(session: Session, sessions: Sequence[str]) -> None:
     """Lock these visitors until the transaction ends, so that no other transaction changes their visits."""
-    session.execute(_HOLD, {"sessions": list(sessions)})
+    # on the server of the visits, whose transaction ends last
+    session.execute(_HOLD, {"sessions": list(sessions)}, bind_arguments={"mapper": AnalyticsSession})
 
 
 def roll_up(session: Session, touched: Mapping[str, datetime]) -> int:
@@ -192,8 +207,7 @@ def roll_up(session: Session, touched: Mapping[str, datetime]) -> int:
             "gap": _gap(),
             "shop": SHOP,
             "ordered": ORDERED,
-            "sold": SOLD,
-            "cancelled": CANCELLED,
+            **_sold(session, list(bases.values())),
         },
     ).all()
     if rows:
@@ -230,6 +244,13 @@ def attribute(
     ):
         given[row.session_id] = min(row.timestamp, given.get(row.session_id, row.timestamp))
     return given
+
+
+def _sold(session: Session, sessions: list[str]) -> dict[str, list[Any]]:
+    """The orders of visitors that are sales, and what they were worth; orders may lie on another server."""
+    ids = session.scalars(_ORDERED_BY, {"sessions": sessions, "shop": SHOP, "ordered": ORDERED}).all()
+    found = session.execute(_SOLD, {"ids": ids, "sold": SOLD, "cancelled": CANCELLED}).all() if ids else []
+    return {"order_ids": [row.id for row in found], "order_values": [row.total_price for row in found]}
 
 
 def _gap() -> timedelta:

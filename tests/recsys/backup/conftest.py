@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -20,7 +19,7 @@ from recsys import cli
 from recsys.cache import keys
 from serving.batch import scoring
 from tests.serving import shopping
-from tests.support.servers import Servers
+from tests.support.servers import Servers, empty_database
 from tests.support.shop import Shop, forget_connections
 
 
@@ -113,19 +112,13 @@ def backup(full_shop: Shop, tmp_path: Path, command: Command) -> Path:
 @pytest.fixture
 def target(servers: Servers, tmp_path: Path) -> Iterator[Target]:
     """An empty database, and number 1 of the test's Redis."""
-    name = f"restored_{secrets.token_hex(6)}"
     address = servers.redis_url.removesuffix("/0").rstrip("/") + "/1"
-    with (
-        psycopg.connect(servers.database("postgres"), autocommit=True) as connection,
-        redis.Redis.from_url(address) as client,
-    ):
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+    with empty_database(servers) as url, redis.Redis.from_url(address) as client:
         client.flushdb()
         try:
-            yield Target(tmp_path / "restored", servers.database(name), address)
+            yield Target(tmp_path / "restored", url, address)
         finally:
             client.flushdb()
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def rows_of(url: str) -> dict[str, list[Any]]:

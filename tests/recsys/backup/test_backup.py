@@ -89,7 +89,7 @@ def test_rows_files_and_keys_are_those_that_were_backed_up(
 ) -> None:
     rows, files = rows_of(full_shop.database_url), files_of(full_shop.var)
     # what happens later is not part of it
-    with psycopg.connect(full_shop.database_url) as connection:
+    with full_shop.connect() as connection:
         connection.execute("DELETE FROM recommendations_db.user_interactions")
     done = command("restore", backup, **target.environment)
     assert done.code == 0, done.err
@@ -327,7 +327,7 @@ def test_folders_that_no_backup_may_take(command: Command, full_shop: Shop, back
 def test_a_database_of_another_schema_is_not_backed_up(
     command: Command, full_shop: Shop, tmp_path: Path
 ) -> None:
-    with psycopg.connect(full_shop.database_url) as connection:
+    with full_shop.connect() as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0013'")
     done = command("create", tmp_path / "b")
     assert (done.code, "recsys migrate" in done.err) == (2, True)

@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 from sqlalchemy import make_url, text
 
+from recsys.database import addresses
 from recsys.database import session as database
 from recsys.database.session import copy_connection, get_engine, unit_of_work
 from recsys.domains.products.tables import Brand
@@ -186,7 +187,7 @@ def test_a_missing_server_is_reported_in_one_line(
 
 def test_a_stopped_embedded_server_is_named(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="recsys up"):
-        database.database_url(Settings(var=tmp_path))
+        addresses.database_url(Settings(var=tmp_path))
 
 
 def test_a_lost_connection_is_reported_and_the_next_unit_works(shop_database: str) -> None:
@@ -270,8 +271,8 @@ def _settings(url: str) -> Settings:
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
 def test_every_form_of_an_address_is_understood(scheme: str) -> None:
     given_url = _settings(f"{scheme}://u:p%40@h:1/d?sslmode=disable")
-    assert database.database_url(given_url) == "postgresql+psycopg://u:p%40@h:1/d?sslmode=disable"
-    assert database.libpq_url(given_url) == "postgresql://u:p%40@h:1/d?sslmode=disable"
+    assert addresses.database_url(given_url) == "postgresql+psycopg://u:p%40@h:1/d?sslmode=disable"
+    assert addresses.libpq_url(given_url) == "postgresql://u:p%40@h:1/d?sslmode=disable"
 
 
 @pytest.mark.parametrize(
@@ -285,7 +286,7 @@ def test_every_form_of_an_address_is_understood(scheme: str) -> None:
 )
 def test_an_address_that_cannot_be_used_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(Invalid, match=r"RECSYS_DATABASE__URL .*postgresql://user:password@") as caught:
-        database.database_url(_settings(url))
+        addresses.database_url(_settings(url))
     assert "hidden-word" not in "".join(traceback.format_exception(caught.value))
 
 
@@ -293,8 +294,8 @@ def test_an_address_that_cannot_be_used_is_refused_without_showing_it(url: str) 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
 def test_any_password_reaches_both_drivers_unchanged(password: str) -> None:
     given_url = _settings(f"postgresql://u:{quote(password, safe='')}@h:1/d")
-    assert make_url(database.database_url(given_url)).password == password
-    assert conninfo_to_dict(database.libpq_url(given_url))["password"] == password
+    assert make_url(addresses.database_url(given_url)).password == password
+    assert conninfo_to_dict(addresses.libpq_url(given_url))["password"] == password
 
 
 def test_a_connection_that_comes_back_after_the_end_is_closed(shop_database: str) -> None:

@@ -10,7 +10,7 @@ from psycopg import sql
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from recsys.database.session import libpq_url
+from recsys.database.addresses import libpq_url
 from recsys.errors import Conflict, Unavailable
 
 __all__ = ["SCORING_LOCK", "only_one_promotion", "only_one_scoring"]

@@ -1,0 +1,89 @@
+"""What `recsys doctor` finds on servers beside the shop's."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from recsys.database.servers.placement import ServerName
+from recsys.database.session import unit_of_work
+from recsys.diagnosis import doctor
+from recsys.diagnosis.finding import Finding
+from recsys.domains.analytics.tables import PageView
+from recsys.domains.users.tables import User
+from recsys.settings import get_settings
+from tests.support.shop import Shop, forget_connections
+
+Others = dict[ServerName, str]
+
+
+def _found(part: str = "analytics server") -> Finding:
+    (finding,) = (each for each in doctor.examine(get_settings()) if each.part == part)
+    return finding
+
+
+def test_servers_that_are_whole(shop: Shop, other_servers: Others) -> None:
+    with unit_of_work() as session:
+        user = User(email="a@b.example", username="a", full_name="A", password_hash="!")
+        session.add(user)
+        session.flush()
+        session.add(PageView(session_id="s", user_id=user.id, page_url="/"))
+    for name in other_servers:
+        assert _found(f"{name} server").state == "ok"
+
+
+def test_a_shop_on_one_server_has_no_such_part(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ANALYTICS", "NOTIFICATIONS"):
+        monkeypatch.delenv(f"RECSYS_DATABASE__{name}_URL", raising=False)
+    forget_connections()
+    assert not [each for each in doctor.examine(get_settings()) if "server" in each.part]
+
+
+def test_references_to_nobody_are_counted(shop: Shop, other_servers: Others) -> None:
+    with unit_of_work() as session:
+        session.add_all(PageView(session_id="s", user_id=user, page_url="/") for user in (7, 7, 8, None))
+    finding = _found()
+    assert finding.state == "attention"
+    assert "2 in analytics_db.page_views name missing users" in finding.found
+
+
+def test_prepared_transactions_of_ended_processes(shop: Shop, other_servers: Others) -> None:
+    with psycopg.connect(other_servers["analytics"]) as connection:
+        connection.execute("INSERT INTO analytics_db.bot_hits VALUES (current_date, 'x', 1)")
+        connection.execute("PREPARE TRANSACTION 'recsys 1 left analytics'")
+    try:
+        assert "1 prepared transactions wait" in _found().found
+    finally:
+        with psycopg.connect(other_servers["analytics"], autocommit=True) as connection:
+            connection.execute("ROLLBACK PREPARED 'recsys 1 left analytics'")
+
+
+def test_rows_that_were_not_moved(shop: Shop, other_servers: Others) -> None:
+    with psycopg.connect(shop.database_url) as connection:
+        connection.execute("INSERT INTO analytics_db.page_views (session_id, page_url) VALUES ('s', '/')")
+    finding = _found()
+    assert "still has rows of analytics_db.page_views" in finding.found
+    assert finding.remedy is not None
+    assert finding.remedy.endswith("recsys migrate --move analytics")
+
+
+def test_a_server_that_is_away_is_named(
+    shop: Shop, other_servers: Others, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECSYS_DATABASE__ANALYTICS_URL", "postgresql://a:b@127.0.0.1:9/elsewhere")
+    forget_connections()
+    finding = _found()
+    assert finding.state == "broken"
+    assert "127.0.0.1:9/elsewhere cannot be reached" in finding.found
+    assert _found("notifications server").state == "ok"
+
+
+def test_a_schema_that_is_behind(shop: Shop, other_servers: Others, monkeypatch: pytest.MonkeyPatch) -> None:
+    with psycopg.connect(other_servers["analytics"]) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0029'")
+    try:
+        finding = _found()
+        assert (finding.state, finding.remedy) == ("broken", "recsys migrate")
+    finally:
+        with psycopg.connect(other_servers["analytics"]) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = '0030'")
