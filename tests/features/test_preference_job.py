@@ -6,7 +6,6 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg
 import pytest
 
 from features.build.builder import as_microseconds, build, build_reported
@@ -43,7 +42,7 @@ def _run(shop: Shop, at: datetime = NOW) -> PreferenceJobCounts:
 
 def _stored(shop: Shop) -> dict[int, dict[str, Any]]:
     names = ", ".join([*(f"{name}_preferences" for name in COLUMNS), "price_range", "updated_at"])
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         asked = f"SELECT user_id, {names} FROM recommendations_db.user_preferences ORDER BY user_id"  # noqa: S608
         found = connection.execute(asked.encode()).fetchall()
     return {row[0]: dict(zip((*COLUMNS, "price", "updated"), row[1:], strict=True)) for row in found}
@@ -107,7 +106,7 @@ def test_stated_preferences_stay_and_win(shop: Shop, rows: Rows) -> None:
 
 def test_inferences_follow_behaviour_and_go_with_it(shop: Shop, rows: Rows) -> None:
     _run(shop)
-    with psycopg.connect(shop.database_url) as connection:  # the user speaks, the way a shop would write it
+    with shop.connect() as connection:  # the user speaks, the way a shop would write it
         connection.execute(
             "UPDATE recommendations_db.user_preferences SET updated_at = %s, "
             "category_preferences = category_preferences || '{\"Toys\": 0.1}' WHERE user_id = 2",

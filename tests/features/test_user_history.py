@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 
 import numpy as np
-import psycopg
 import pytest
 
 from features.build.builder import as_microseconds, build
@@ -57,7 +56,7 @@ def test_a_row_of_the_matrix_is_the_summed_history(shop: Shop, rows: Rows) -> No
 def test_limits_repeats_strangers_and_order(shop: Shop, rows: Rows) -> None:
     rows.events(*(Event(1, i, "view", NOON - i * DAY) for i in range(5)), Event(2, 9, "like", NOON))
     weights = InteractionWeights()
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         found = histories(connection, [2, 1, 10**12, 1], weights, MOMENT, limit=3)
         assert histories(connection, [], weights, MOMENT) == []
     assert [history.products.tolist() for history in found] == [[9], [2, 1, 0], [], [2, 1, 0]]
@@ -70,7 +69,7 @@ def test_limits_repeats_strangers_and_order(shop: Shop, rows: Rows) -> None:
 
 def test_a_guest_is_found_by_the_session(shop: Shop, rows: Rows) -> None:
     rows.events(Event(None, 4, "purchase", session="it's"), Event(None, 5, "view", session="other"))
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         found = guest_history(connection, "it's", InteractionWeights(), MOMENT)
         assert (found.products.tolist(), found.weights.tolist()) == ([4], [5.0])
         assert guest_history(connection, "nobody", InteractionWeights(), MOMENT).products.size == 0

@@ -6,7 +6,6 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 import pytest
 import redis
 
@@ -113,6 +112,6 @@ class Counter:
 def counter(desk: Desk) -> Counter:
     """An open shop; `root` is its administrator."""
     root = desk.person("root")
-    with psycopg.connect(desk.shop.database_url) as connection:
+    with desk.shop.connect() as connection:
         connection.execute("UPDATE users_db.users SET is_admin = true WHERE id = %s", (root.id,))
     return Counter(desk, desk.again(root))

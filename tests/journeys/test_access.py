@@ -260,7 +260,7 @@ def tells_nothing(victim: Victim, text: str) -> None:
 
 def everything(counter: Counter) -> dict[str, str]:
     """A fingerprint of each table and of each key in Redis, but for what every request may touch."""
-    with psycopg.connect(counter.shop.database_url) as connection:
+    with counter.shop.connect() as connection:
         tables = connection.execute(
             "SELECT schemaname, tablename FROM pg_tables WHERE schemaname LIKE '%\\_db' ORDER BY 1, 2"
         ).fetchall()
@@ -295,7 +295,7 @@ def test_a_change_would_be_seen(counter: Counter, name: str) -> None:
     if name.startswith("redis"):
         counter.redis.hset("cart:1", "1", "1")
     else:
-        with psycopg.connect(counter.shop.database_url) as connection:
+        with counter.shop.connect() as connection:
             connection.execute(
                 "INSERT INTO orders_db.orders (order_number, subtotal_price, total_price) VALUES ('X', 1, 1)"
             )

@@ -11,7 +11,6 @@ from pathlib import Path
 import implicit.als
 import numpy as np
 import numpy.typing as npt
-import psycopg
 import pytest
 from scipy import sparse
 from threadpoolctl import threadpool_limits
@@ -139,7 +138,7 @@ def test_served_lists_are_not_behind_what_a_team_writes_in_an_afternoon(
 
 def _served(shop: Shop, question: str) -> dict[int, list[int]]:
     lists: dict[int, list[int]] = defaultdict(list)
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         for user, product in connection.execute(SELECTS[question]).fetchall():
             lists[int(user.removeprefix("user-"))].append(int(product.removeprefix("product-")))
     return lists

@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from psycopg import sql
 
 from recsys.cache import keys
@@ -194,7 +193,7 @@ def _documented() -> Iterator[tuple[str, str]]:
 
 
 def _rows(counter: Counter, table: str) -> int:
-    with psycopg.connect(counter.shop.database_url) as connection:
+    with counter.shop.connect() as connection:
         query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(*table.split(".")))
         row = connection.execute(query).fetchone()
     assert row is not None

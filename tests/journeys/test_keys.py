@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import psycopg
 import pytest
 
 from recsys.database.session import unit_of_work
@@ -97,7 +96,7 @@ def test_a_user_tells_of_oneself_and_of_nobody_else(production: Counter) -> None
     answer = production.send("POST", "/interactions", who=eve, json=others, status=422)
     # one word for all of them: whether there is such a user is nobody's business
     assert {one["reason"] for one in answer["verdicts"]} == {"user_id: not the user who is logged in"}
-    with psycopg.connect(production.shop.database_url) as connection:
+    with production.shop.connect() as connection:
         stored = connection.execute(
             "SELECT user_id, product_id FROM recommendations_db.user_interactions ORDER BY user_id"
         ).fetchall()

@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 import fastapi.routing
 import httpx
-import psycopg
 import pytest
 import redis
 from fastapi import Response
@@ -105,7 +104,7 @@ def everything(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[De
     monkeypatch.setenv("RECSYS_USERS__ARGON2_MEMORY_KIB", "64")
     get_settings.cache_clear()
     shopping.open_shop(shop.database_url)
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         for statement in (
             "INSERT INTO products_db.brands (id, name, slug) VALUES (5, 'B & C', 'b')",
             "UPDATE products_db.products SET sku = 'a/ü 7', brand_id = 5 WHERE id = 7",
@@ -115,7 +114,7 @@ def everything(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[De
     with running(create_app()) as client, redis.Redis.from_url(shop.redis_url) as store:
         desk = Desk(client, shop, store)
         root = desk.person("root")
-        with psycopg.connect(shop.database_url) as connection:
+        with shop.connect() as connection:
             connection.execute("UPDATE users_db.users SET is_admin = true WHERE id = %s", (root.id,))
         yield desk, desk.again(root)
 

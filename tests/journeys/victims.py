@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import psycopg
-
 from recsys.web.browser.script import script
 from tests.journeys.conftest import ADDRESS, Counter
 from tests.recsys.domains.users.conftest import Person
@@ -98,7 +96,7 @@ def _parcel(counter: Counter, order_id: int, parcel: object) -> int:
 
 
 def _flag(counter: Counter, payment_id: int) -> int:
-    with psycopg.connect(counter.shop.database_url) as connection:
+    with counter.shop.connect() as connection:
         row = connection.execute(
             "INSERT INTO payments_db.fraud_flags (payment_id, risk_score) VALUES (%s, 5) RETURNING id",
             (payment_id,),

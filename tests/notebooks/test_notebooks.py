@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import nbformat
-import psycopg
 import pytest
 from nbclient import NotebookClient
 
@@ -30,7 +29,7 @@ def trained(shop: Shop, tmp_path: Path) -> Shop:
         (tmp_path / f"{name}.toml").write_text(f'name = "{name}"\nalgorithm = "{name}"\n{PLAN}')
         sources.append(str(tmp_path / f"{name}.toml"))
     train(load_all(sources), command="recsys train run", actor="tester", steps=Steps())
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         connection.execute(
             "INSERT INTO recommendations_db.recommendation_feedback "
             "(user_id, product_id, feedback_type, created_at) "

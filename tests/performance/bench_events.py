@@ -20,8 +20,9 @@ from sqlalchemy.orm import Session
 
 from recsys import clock, embedded
 from recsys.cache.client import get_redis
+from recsys.database.addresses import database_url
 from recsys.database.migrate import upgrade
-from recsys.database.session import database_url, unit_of_work
+from recsys.database.session import unit_of_work
 from recsys.events import relay
 from recsys.events.consumer import Consumer
 from recsys.events.envelope import Envelope, fields_of

@@ -26,8 +26,9 @@ from rich.console import Console
 from rich.table import Table
 
 from recsys import clock, embedded
+from recsys.database.addresses import libpq_url
 from recsys.database.migrate import upgrade
-from recsys.database.session import copy_connection, get_engine, libpq_url, unit_of_work
+from recsys.database.session import copy_connection, get_engine, unit_of_work
 from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from recsys.domains.recommendations.stored_lists import generations
 from recsys.domains.recommendations.stored_lists.codec import Entry, StoredList, pack

@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from recsys import clock, embedded
+from recsys.database.addresses import database_url, libpq_url
 from recsys.database.migrate import upgrade
-from recsys.database.session import database_url, libpq_url, unit_of_work
+from recsys.database.session import unit_of_work
 from recsys.events import relay
 from recsys.events.consumer import Consumer
 from recsys.events.envelope import Subscriptions

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from recsys import embedded
+from recsys.database.addresses import libpq_url
 from recsys.database.migrate import upgrade
-from recsys.database.session import libpq_url
 from recsys.imports.complete_journey.importer import TABLES, data_folder, import_complete_journey
 from recsys.imports.report import peak_memory_mib
 from recsys.settings import Settings, get_settings

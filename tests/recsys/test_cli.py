@@ -129,7 +129,7 @@ def test_an_unexpected_error_is_one_line_and_its_trace_is_there_on_request(
 def test_a_database_without_its_schema_names_the_migration(
     shop: Shop, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with psycopg.connect(shop.database_url, autocommit=True) as connection:
+    with shop.connect(autocommit=True) as connection:
         connection.execute("DROP SCHEMA products_db CASCADE")
     assert cli.run(["features", "build"]) == 1
     assert capfd.readouterr().err.splitlines()[-1] == (

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
 from psycopg import sql
 
 from recsys.cache.client import connect
@@ -61,7 +60,7 @@ class ShopSnapshots:
 
 def _taken(shop: Shop, folder: Path) -> _Snapshot:
     rows: dict[tuple[str, str], bytes] = {}
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         for schema, table in connection.execute(_TABLES).fetchall():
             place = sql.Identifier(schema, table)
             if connection.execute(sql.SQL("SELECT 1 FROM {} LIMIT 1").format(place)).fetchone() is None:
@@ -82,7 +81,7 @@ def _taken(shop: Shop, folder: Path) -> _Snapshot:
 
 
 def _put(snapshot: _Snapshot, shop: Shop) -> None:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         connection.execute("SET session_replication_role = replica")
         places = {table: sql.Identifier(*table) for table in snapshot.rows}
         connection.execute(

@@ -19,7 +19,8 @@ from sqlalchemy.orm import Session
 from features.user_history import UserInteractions
 from recsys import embedded
 from recsys.database import migrate
-from recsys.database.session import libpq_url, unit_of_work
+from recsys.database.addresses import libpq_url
+from recsys.database.session import unit_of_work
 from recsys.settings import Settings
 from recsys.write_buffer import drain
 from serving.batch import scoring

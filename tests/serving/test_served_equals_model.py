@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import numpy as np
-import psycopg
 import pytest
 import redis
 
@@ -121,7 +120,7 @@ def newer_histories(shop: Shop, model: Recommender) -> dict[int, History]:
             moment,
         )
     ]
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         found = histories(connection, users, weights_of(get_settings()), model.moment_)
     return dict(zip(users, found, strict=True))
 
@@ -190,7 +189,7 @@ def test_lists_that_are_made_when_asked_are_the_models_own_as_well(
     repeats = bool(execute(shop, "SELECT repeat_purchases FROM recommendations_db.category_policies")[0][0])
     sold, closed = eligible(shop, repeats)
     users = sorted(closed)[:20]
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         user_histories = histories(connection, users, weights_of(get_settings()), model.moment_)
     for user, history in zip(users, user_histories, strict=True):
         for question in ("any", "new"):

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
-import psycopg
 import pytest
 
 from features.build import column_reader
@@ -322,7 +321,7 @@ def test_nothing_to_learn_from_is_reported(shop: Shop, rows: Rows) -> None:
 def test_a_table_of_many_ranges_and_a_partitioned_one(
     shop: Shop, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         connection.execute(
             "INSERT INTO recommendations_db.user_interactions "
             "(user_id, product_id, interaction_type, created_at) "

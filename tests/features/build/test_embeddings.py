@@ -9,7 +9,7 @@ import pytest
 from features.build import embedding_reader
 from features.build.builder import as_microseconds, build
 from features.build.snapshots import load
-from recsys.database.session import libpq_url
+from recsys.database.addresses import libpq_url
 from recsys.errors import Invalid
 from tests.support.database_rows import DAY, NOON, Event, Rows
 from tests.support.shop import Shop

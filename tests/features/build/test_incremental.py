@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime
 
-import psycopg
 import pytest
 
 from features.build.builder import Built, build, build_reported
@@ -76,7 +75,7 @@ def test_a_transaction_that_was_open_during_the_build(shop: Shop, rows: Rows) ->
         "INSERT INTO recommendations_db.user_interactions "
         "(user_id, product_id, interaction_type, created_at) VALUES (%s, 12, 'view', %s)"
     )
-    with psycopg.connect(shop.database_url) as slow, psycopg.connect(shop.database_url) as slower:
+    with shop.connect() as slow, shop.connect() as slower:
         slow.execute(insert, (1, NOON - 9 * DAY))  # draws its id now, commits later
         slower.execute(insert, (3, NOON - 8 * DAY))
         rows.events(Event(2, 12, "view", NOON + DAY))
@@ -92,7 +91,7 @@ def test_a_transaction_that_was_open_during_the_build(shop: Shop, rows: Rows) ->
 
 
 def test_a_savepoint_that_was_open_during_the_build_is_noticed(shop: Shop, rows: Rows) -> None:
-    with psycopg.connect(shop.database_url) as slow:
+    with shop.connect() as slow:
         slow.execute("SELECT pg_current_xact_id()")
         with slow.transaction():  # a transaction number of its own, which the server's snapshot does not list
             slow.execute(
@@ -152,7 +151,7 @@ def test_vacuum_and_cluster_change_nothing(shop: Shop, rows: Rows) -> None:
     rows.events(*(Event(1, 10, "view", NOON - i * DAY) for i in range(50)))
     build(shop.settings)
     table = "recommendations_db.user_interactions"
-    with psycopg.connect(shop.database_url, autocommit=True) as connection:
+    with shop.connect(autocommit=True) as connection:
         connection.execute(f"VACUUM (FREEZE) {table}")
         connection.execute(f"CLUSTER {table} USING user_interactions_created_at_idx")
     rows.events(Event(2, 10, "view", NOON))

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psycopg
 import pytest
 
 from recsys.database.session import unit_of_work
@@ -139,7 +138,7 @@ def _browse(shop: Shop, folder: Path, origin: str, key: str, line: str) -> None:
 def _arrive(shop: Shop, query: str, expected: list[tuple[str, ...]]) -> None:
     rows: list[tuple[str, ...]] = []
     for _ in range(150):
-        with psycopg.connect(shop.database_url) as connection:
+        with shop.connect() as connection:
             rows = connection.execute(query).fetchall()  # type: ignore[arg-type]
         if rows == expected:
             return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import psycopg
 import pytest
 from playwright.sync_api import Route
 
@@ -268,7 +267,7 @@ def test_a_signed_token_brings_the_list_of_its_user(web: Web) -> None:
 
 
 def test_markup_in_a_product_is_text(web: Web) -> None:
-    with psycopg.connect(web.shop.database_url) as connection:
+    with web.shop.connect() as connection:
         connection.execute(
             "UPDATE products_db.products SET name = '<img src=x onerror=\"window.evil = 1\">' || id"
         )

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -55,7 +54,7 @@ def _sent(page: Page) -> None:
 
 
 def _rows(shop: Shop, query: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         return connection.execute(query).fetchall()  # type: ignore[arg-type]
 
 

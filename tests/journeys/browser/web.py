@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 import pytest
 from playwright.sync_api import Browser, Page
 
@@ -95,7 +94,7 @@ class Web:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What PostgreSQL has."""
-        with psycopg.connect(self.shop.database_url) as connection:
+        with self.shop.connect() as connection:
             return connection.execute(query).fetchall()  # type: ignore[arg-type]
 
     def wait_for(self, query: str, count: int) -> list[tuple[Any, ...]]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 import redis
 from fastapi import FastAPI
@@ -39,7 +38,7 @@ def opened(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Desk, 
     with running(app) as client, redis.Redis.from_url(shop.redis_url) as store:
         desk = Desk(client, shop, store)
         root = desk.person("root")
-        with psycopg.connect(shop.database_url) as connection:
+        with shop.connect() as connection:
             connection.execute("UPDATE users_db.users SET is_admin = true WHERE id = %s", (root.id,))
         yield desk, desk.again(root), app
 

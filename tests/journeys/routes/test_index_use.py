@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 import redis
 from fastapi import FastAPI
@@ -61,7 +60,7 @@ class WholeReads:
     def new(self) -> Counter[str]:
         """The tables, and how often."""
         dispose_engines()  # a connection reports what it read when it ends
-        with psycopg.connect(self._shop.database_url, autocommit=True) as connection:
+        with self._shop.connect(autocommit=True) as connection:
             rows = connection.execute(
                 "SELECT schemaname || '.' || relname, seq_scan FROM pg_stat_user_tables"
             ).fetchall()
@@ -81,7 +80,7 @@ def opened(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Desk, 
     shopping.open_shop(shop.database_url)
     shopping.promote(shopping.fit(), "knn-v1")
     scoring.score()
-    with psycopg.connect(shop.database_url, autocommit=True) as connection:
+    with shop.connect(autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {connection.info.dbname} SET enable_seqscan = off".encode())
     dispose_engines()
     app = create_app()

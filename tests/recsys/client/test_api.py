@@ -7,7 +7,6 @@ import inspect
 from datetime import UTC, datetime
 
 import httpx
-import psycopg
 import pytest
 
 from recsys.client import (
@@ -30,7 +29,7 @@ from tests.support.shop import Shop
 
 
 def stored(shop: Shop) -> int:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         ((count,),) = connection.execute(
             "SELECT count(*) FROM recommendations_db.user_interactions WHERE context ? 'sent'"
         ).fetchall()
@@ -75,7 +74,7 @@ def test_search_and_other_operations(address: str) -> None:
 
 def test_the_shops_own_ids_name_products_and_users(address: str, scored_shop: Shop) -> None:
     odd = "A/1: 50% ü?#"
-    with psycopg.connect(scored_shop.database_url) as connection:
+    with scored_shop.connect() as connection:
         connection.execute("UPDATE products_db.products SET sku = %s WHERE id = 8", (odd,))
     with RecsysClient(address) as client:
         assert client.recommend("u3", limit=3).items[0].sku is not None

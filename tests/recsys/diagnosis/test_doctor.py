@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psycopg
 import pytest
 import redis
 
@@ -35,7 +34,7 @@ def _findings(settings: Settings, now: datetime = NOW) -> dict[str, Finding]:
 
 
 def _execute(shop: Shop, statement: str, *values: object) -> None:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         connection.execute(statement, values)
 
 

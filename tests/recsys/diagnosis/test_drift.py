@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import psycopg
 import pytest
 
 from features.build.builder import build
@@ -30,7 +29,7 @@ def _found(settings: Settings) -> Finding:
 
 
 def _activate(shop: Shop, dataset: str) -> None:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         connection.execute(
             "INSERT INTO recommendations_db.recommendation_models (name, version, parameters, is_active) "
             "VALUES ('als-v1', '1', jsonb_build_object('dataset', %s::text), true)",
@@ -96,7 +95,7 @@ def test_a_snapshot_that_is_gone_or_unreadable(shop: Shop, rows: Rows) -> None:
     _activate(shop, "f" * 64)
     assert "the snapshot that als-v1 learned from is gone" in _found(shop.settings).found
     (shop.var / "datasets" / dataset.fingerprint[:16] / "dataset.json").write_text("[]")
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         connection.execute("UPDATE recommendations_db.recommendation_models SET is_active = false")
     found = _found(shop.settings)
     assert (found.state, found.remedy) == ("broken", "recsys features build")

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import psutil
-import psycopg
 import pytest
 import redis
 
@@ -38,7 +37,7 @@ def _found(part: str) -> Finding:
 
 
 def _execute(shop: Shop, statement: str, *values: object) -> None:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         connection.execute(statement, values)
 
 

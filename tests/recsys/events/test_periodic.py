@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-import psycopg
 import pytest
 
 from recsys.errors import Unavailable
@@ -51,7 +50,7 @@ def test_one_process_runs_them_and_another_takes_over(shop: Shop, stop: threadin
         assert turn.wait_for(lambda: len(leaders) >= 5, 30)
     assert len(set(leaders)) == 1
     # whichever leads then, the lock of the first went with its connection
-    with psycopg.connect(shop.database_url, autocommit=True) as admin:
+    with shop.connect(autocommit=True) as admin:
         ended = admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted "
             "AND objid = %s AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -24,7 +23,7 @@ AWKWARD = 'a/b,"c"\né'
 @pytest.fixture
 def named_shop(scored_shop: Shop) -> Shop:
     """User 1 and the products of their list have awkward own ids; one product has none, one is hidden."""
-    with psycopg.connect(scored_shop.database_url) as connection:
+    with scored_shop.connect() as connection:
         connection.execute("UPDATE users_db.users SET username = %s WHERE id = 1", (AWKWARD,))
         products = _stored(scored_shop, 1, "any")
         connection.execute(
@@ -39,7 +38,7 @@ def named_shop(scored_shop: Shop) -> Shop:
 
 
 def _stored(shop: Shop, user: int, question: str) -> list[int]:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         rows = connection.execute(
             "SELECT product_id FROM recommendations_db.product_recommendations "
             "WHERE user_id = %s AND context ? %s ORDER BY CAST(context -> %s ->> 'rank' AS integer)",

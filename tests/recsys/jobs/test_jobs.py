@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import psutil
-import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -256,7 +255,7 @@ def test_the_plan_is_displayed_however_often_a_job_was_started_by_hand(
 def test_another_leader_ends_what_this_one_started(shop: Shop) -> None:
     closed, stop = threading.Event(), threading.Event()
     job = Job(lambda _: 0.01, lambda: None, closed.set)
-    with psycopg.connect(shop.database_url, autocommit=True) as other:
+    with shop.connect(autocommit=True) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [periodic.LEADER_LOCK])
         thread = threading.Thread(target=lambda: periodic.run(stop, jobs={"jobs": job}))
         thread.start()
@@ -388,5 +387,5 @@ def test_the_command_lists_runs_and_stops(shop: Shop) -> None:
     assert listed["scheduler"] is False
     history = json.loads(shop.run("jobs", "history", "--json").stdout)
     assert [(row["id"], row["state"]) for row in history] == [(queued["id"], "stopped")]
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         assert connection.execute("SELECT count(*) FROM analytics_db.job_runs").fetchone() == (1,)

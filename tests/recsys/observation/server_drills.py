@@ -14,14 +14,14 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
-import psycopg
 import pytest
 import redis
 
 from recsys import clock
 from recsys.api import create_api
 from recsys.database import replica
-from recsys.database.session import dispose_engines, get_engine, replica_url, unit_of_work
+from recsys.database.addresses import replica_url
+from recsys.database.session import dispose_engines, get_engine, unit_of_work
 from recsys.domains.recommendations.impressions.store import Answered
 from recsys.settings import get_settings
 from serving.ranking import user_context
@@ -68,7 +68,7 @@ def database_read_only(drill: Drill) -> None:
     name = urlsplit(drill.shop.database_url).path[1:]
 
     def execute(*statements: str) -> None:
-        with psycopg.connect(drill.shop.database_url, autocommit=True) as connection:
+        with drill.shop.connect(autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement)
         dispose_engines()

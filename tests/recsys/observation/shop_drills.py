@@ -7,7 +7,6 @@ import threading
 import time
 from datetime import datetime, timedelta
 
-import psycopg
 import pytest
 import redis
 
@@ -28,7 +27,7 @@ __all__: list[str] = []
 
 
 def _execute(drill: Drill, statement: str, *values: object) -> None:
-    with psycopg.connect(drill.shop.database_url) as connection:
+    with drill.shop.connect() as connection:
         connection.execute(statement, values)
 
 
@@ -208,7 +207,7 @@ def _run_queued(drill: Drill, job: str) -> None:
 
 
 def _has_ended(drill: Drill, job: str) -> bool:
-    with psycopg.connect(drill.shop.database_url) as connection:
+    with drill.shop.connect() as connection:
         query = "SELECT state FROM analytics_db.job_runs WHERE job = %s AND state <> 'planned' "
         query += "ORDER BY id DESC LIMIT 1"
         row = connection.execute(query, [job]).fetchone()

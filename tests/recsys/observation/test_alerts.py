@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 import promql_parser
-import psycopg
 import pytest
 import yaml
 
@@ -74,7 +73,7 @@ def test_every_metric_of_a_rule_or_panel_is_exported(
     relay.prepare()
     monkeypatch.setenv("RECSYS_JOBS__SCHEDULES", '{"rollup": "5 * * * *"}')
     get_settings.cache_clear()
-    with psycopg.connect(scored_shop.database_url) as connection:
+    with scored_shop.connect() as connection:
         connection.execute(
             "INSERT INTO analytics_db.job_runs (job, arguments, state, cause, due_at, ended_at) "
             "VALUES ('rollup', '{}', 'done', 'schedule', now(), now())"

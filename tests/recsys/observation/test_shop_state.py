@@ -9,7 +9,6 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psycopg
 import pytest
 import redis
 from sqlalchemy import text
@@ -40,7 +39,7 @@ def _value(scrape: Scrape, name: str, /, **labels: str) -> float | None:
 
 
 def _execute(shop: Shop, statement: str, *values: object) -> None:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         connection.execute(statement, values)
 
 

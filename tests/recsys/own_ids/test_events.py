@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from tests.support.shop import Shop
@@ -26,7 +25,7 @@ OWN: dict[str, list[dict[str, Any]]] = {
 @pytest.fixture
 def named_shop(small_shop: Shop) -> Shop:
     """User 2 is `a/b`; product 3 is `sku:1` and has a variant `123`; product 4's variant has its SKU."""
-    with psycopg.connect(small_shop.database_url) as connection:
+    with small_shop.connect() as connection:
         connection.execute("UPDATE users_db.users SET username = 'a/b' WHERE id = 2")
         connection.execute("UPDATE products_db.products SET sku = 'sku:1' WHERE id = 3")
         connection.execute(
@@ -36,7 +35,7 @@ def named_shop(small_shop: Shop) -> Shop:
 
 
 def _rows(shop: Shop, table: str, columns: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         query = f"SELECT user_id, product_id, {columns} FROM recommendations_db.{table} ORDER BY id"  # noqa: S608
         return connection.execute(query).fetchall()  # type: ignore[arg-type]
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psycopg
 
 from recsys import clock
 from recsys.cache import keys
@@ -155,7 +154,7 @@ def _learned_from(counter: Counter, person: Person, folder: Path) -> None:
 def _other_customers(counter: Counter) -> None:
     """Sixty users with a taste, beside whom the person learns."""
     since = clock.now() - timedelta(days=DAYS)
-    with psycopg.connect(counter.shop.database_url) as connection:
+    with counter.shop.connect() as connection:
         cursor = connection.cursor()
         cursor.executemany(
             "INSERT INTO users_db.users (id, email, username, full_name, password_hash, created_at) "

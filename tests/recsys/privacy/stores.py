@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import psycopg
 from psycopg import sql
 
 from recsys.database.metadata import metadata
@@ -29,7 +28,7 @@ def left(counter: Counter) -> str:
 
 
 def _contents(counter: Counter) -> Iterator[tuple[tuple[str, str], bytes]]:
-    with psycopg.connect(counter.shop.database_url) as connection:
+    with counter.shop.connect() as connection:
         for table in metadata.tables:
             query = sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(*table.split(".")))
             for (row,) in connection.execute(query):

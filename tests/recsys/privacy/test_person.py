@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from recsys.database.session import unit_of_work
@@ -22,7 +21,7 @@ GUEST = "guest@example.org"
 @pytest.fixture
 def eve(shop: Shop) -> Person:
     """Someone who typed the addresses and the telephone of others wherever the shop takes them."""
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         for number, name in ((EVE, "eve"), (ADA, "ada")):
             connection.execute(
                 "INSERT INTO users_db.users (id, username, full_name, email, password_hash) "
@@ -84,7 +83,7 @@ def test_mails_and_texts_of_others_are_neither_exported_nor_erased(eve: Person, 
         assert not any("phone_number" in row for row in exported)
         for place in places:
             place.erase(session, eve)
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         mails = connection.execute("SELECT to_email, cc_email FROM notifications_db.email_logs").fetchall()
         texts = connection.execute("SELECT message FROM notifications_db.sms_logs").fetchall()
         notices = connection.execute("SELECT key FROM notifications_db.sent_notices").fetchall()

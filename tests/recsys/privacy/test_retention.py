@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
-import psycopg
 import pytest
 from sqlalchemy.orm import Session
 
@@ -42,7 +41,7 @@ def test_old_rows_are_counted_and_deleted(shop: Shop, monkeypatch: pytest.Monkey
     monkeypatch.setenv("RECSYS_PRIVACY__RETENTION_DAYS", '{"analytics_db.page_views": 90}')
     get_settings.cache_clear()
     now = clock.now()
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         for days in (1, 89, 91, 400):
             values = {"moment": now - timedelta(days=days)}
             connection.execute(
@@ -58,7 +57,7 @@ def test_old_rows_are_counted_and_deleted(shop: Shop, monkeypatch: pytest.Monkey
     assert JOBS["retention"].arguments == ("privacy", "retention")
     done = {each.table: each.rows for each in retention.apply()}
     assert done["analytics_db.page_views"] == 2
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         left = connection.execute(
             "SELECT (SELECT count(*) FROM analytics_db.page_views), "
             "(SELECT count(*) FROM analytics_db.user_events)"
@@ -79,7 +78,7 @@ def test_doctor_names_models_that_are_late(shop: Shop) -> None:
         return next(each for each in doctor.examine(get_settings()) if each.part == "privacy")
 
     now = clock.now()
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         for name in ("als-v1", "als-v2"):
             connection.execute(
                 "INSERT INTO recommendations_db.recommendation_models (name, version, parameters) "

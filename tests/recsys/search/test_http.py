@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-import psycopg
 import pytest
 from sqlalchemy.orm import Session
 from typer.testing import CliRunner
@@ -107,7 +106,7 @@ def test_answers_are_cached_under_the_documented_keys_until_something_changes(co
     assert counter.redis.ttl(key) > 0
     assert counter.redis.type("search:suggestions:te") == b"list"
     # what Redis holds is what is answered, as long as nothing changes
-    with psycopg.connect(counter.shop.database_url) as connection:
+    with counter.shop.connect() as connection:
         connection.execute("TRUNCATE products_db.product_search")
     assert found(counter, "q=Tea!") == ["Tea pot"]
     counter.product("Cup", slug="cup")
@@ -359,7 +358,7 @@ def test_a_search_that_takes_too_long_is_ended(counter: Counter, monkeypatch: py
 
 def test_imports_are_found_after_a_reindex_and_differences_are_repaired(counter: Counter) -> None:
     indexed(counter, "Red lamp")
-    with psycopg.connect(counter.shop.database_url) as connection:
+    with counter.shop.connect() as connection:
         connection.execute(
             "INSERT INTO products_db.products (name, slug, price) "
             "VALUES ('Blue lamp', 'blue', 3), ('Tea', 't', 1)"
@@ -372,7 +371,7 @@ def test_imports_are_found_after_a_reindex_and_differences_are_repaired(counter:
     assert json.loads(run("reindex", "--json")[1])["products"] == 3
     assert sorted(found(counter, "q=lamp")) == ["Blue lamp", "Red lamp"]
     assert run("verify")[0] == 0
-    with psycopg.connect(counter.shop.database_url) as connection:
+    with counter.shop.connect() as connection:
         connection.execute("DELETE FROM products_db.product_search")
     assert run("verify")[0] == 1
     assert run("verify", "--repair")[0] == 0
@@ -381,7 +380,7 @@ def test_imports_are_found_after_a_reindex_and_differences_are_repaired(counter:
 
 def test_an_old_reading_never_replaces_a_newer_one(counter: Counter) -> None:
     made = indexed(counter, "Red lamp")["Red lamp"]
-    with psycopg.connect(counter.shop.database_url) as connection:
+    with counter.shop.connect() as connection:
         connection.execute(
             "UPDATE products_db.product_search SET price = 5, as_of = now() + interval '1 hour'"
         )

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import httpx
-import psycopg
 import pytest
 import redis
 from fastapi import Depends
@@ -48,7 +47,7 @@ class Edge:
 @pytest.fixture
 def edge(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
     """Routes of each kind, in production."""
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         connection.execute(
             "INSERT INTO users_db.users (id, email, username, full_name, password_hash, is_admin) VALUES "
             "(1, 'a@example.org', 'admin', 'A', '!', true), (2, 'u@example.org', 'user', 'U', '!', NULL)"

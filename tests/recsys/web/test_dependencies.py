@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import httpx
-import psycopg
 import pytest
 
 from recsys.api import create_api
@@ -22,7 +21,7 @@ from tests.support.shop import Shop
 @pytest.fixture
 def asked(shop: Shop) -> Iterator[tuple[httpx.Client, dict[str, str]]]:
     """Routes that tell who they were asked by, and a token for an `admin` and a `user`."""
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         connection.execute(
             "INSERT INTO users_db.users (id, email, username, full_name, password_hash, is_admin) VALUES "
             "(1, 'a@example.org', 'admin', 'A', '!', true), (2, 'u@example.org', 'user', 'U', '!', NULL)"

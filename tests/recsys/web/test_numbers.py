@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from recsys.api import create_api
@@ -23,7 +22,7 @@ EXTREME_NUMBERS = ("nan", "inf", "-inf", "5e-324", "-5e-324", "1e-310", "1e308",
 @pytest.fixture
 def administrator(shop: Shop) -> Iterator[httpx.Client]:
     """The core's API asked by an administrator with the id 1000."""
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         connection.execute(
             "INSERT INTO users_db.users (id, email, username, full_name, password_hash, is_admin) VALUES "
             "(1000, 'a@example.org', 'admin', 'A', '!', true)"

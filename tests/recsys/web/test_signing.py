@@ -6,7 +6,6 @@ import base64
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from recsys.settings import ApiSettings, get_settings
@@ -58,7 +57,7 @@ def test_without_a_setting_all_processes_find_one_key(tmp_path: Path) -> None:
 
 
 def test_pages_of_every_list_refuse_what_they_did_not_give(desk: Desk) -> None:
-    with psycopg.connect(desk.shop.database_url) as connection:
+    with desk.shop.connect() as connection:
         connection.execute(
             "INSERT INTO products_db.products (name, slug, price, status) "
             "SELECT 'P' || i, 'p' || i, i, 'active' FROM generate_series(1, 5) i"

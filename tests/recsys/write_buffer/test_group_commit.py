@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
-import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -44,7 +43,7 @@ class Store:
 
 
 def stored(shop: Shop) -> set[int]:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         return {row[0] for row in connection.execute("SELECT id FROM products_db.categories")}
 
 
@@ -138,7 +137,7 @@ def test_concurrent_posts_are_stored_once_and_have_their_own_verdicts(
     with ThreadPoolExecutor(16) as threads:
         outcomes = list(threads.map(post, range(64)))
     assert outcomes == [(200, "stored") if number % 2 else (422, "refused") for number in range(64)]
-    with psycopg.connect(small_shop.database_url) as connection:
+    with small_shop.connect() as connection:
         counted = connection.execute(f"SELECT count(*) FROM {SCHEMA}.user_interactions").fetchone()  # noqa: S608
     assert counted == (32,)
     again = list(map(post, range(1, 64, 2)))

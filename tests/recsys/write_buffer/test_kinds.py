@@ -10,7 +10,6 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-import psycopg
 import pytest
 
 from recsys.database import absence
@@ -69,7 +68,7 @@ def send(client: httpx.Client, mark: str) -> dict[str, int]:
 
 def rows(shop: Shop) -> Counter[str]:
     """How many posts of each kind are stored."""
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         counts = Counter[str]()
         for kind, (table, where) in TABLES.items():
             counted = "coalesce(sum(hits), 0)" if kind == "bot_hits" else "count(*)"
@@ -86,7 +85,7 @@ def bring_in() -> int:
 @contextmanager
 def refusing(shop: Shop) -> Iterator[None]:
     """A disk that is full: every table of the posts refuses new rows."""
-    with psycopg.connect(shop.database_url, autocommit=True) as admin:
+    with shop.connect(autocommit=True) as admin:
         admin.execute(
             "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS "
             "$$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = '53100'; END $$"
@@ -115,8 +114,9 @@ def only_reading(shop: Shop) -> Iterator[None]:
 @contextmanager
 def locked(shop: Shop) -> Iterator[None]:
     """Another program holds every table of the posts."""
-    with psycopg.connect(shop.database_url) as other:
-        other.execute(f"LOCK TABLE {', '.join({table for table, _ in TABLES.values()})}".encode())
+    with shop.connect() as other:
+        for table in {table for table, _ in TABLES.values()}:
+            other.execute(f"LOCK TABLE {table}".encode())
         yield
 
 
@@ -147,7 +147,7 @@ def test_every_kind_is_queued_and_stored_once(
     assert rows(small_shop) == Counter(dict.fromkeys(POSTS, 2))
     relay.run(threading.Event(), once=True)
     Consumer("core").run(threading.Event(), once=True)
-    with psycopg.connect(small_shop.database_url) as connection:
+    with small_shop.connect() as connection:
         views = connection.execute(
             f"SELECT count(*), count(DISTINCT context) FROM {SCHEMA}.user_interactions "  # noqa: S608
             "WHERE interaction_type = 'view'"

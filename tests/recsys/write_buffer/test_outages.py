@@ -18,7 +18,7 @@ from recsys.api import create_api
 from recsys.cache import keys
 from recsys.cache.client import get_redis
 from recsys.database import migrate
-from recsys.database.session import libpq_url
+from recsys.database.addresses import libpq_url
 from recsys.domains.recommendations.impressions.store import pack
 from recsys.settings import Settings, get_settings
 from recsys.write_buffer import buffer, drain, spool

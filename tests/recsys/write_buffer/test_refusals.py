@@ -9,7 +9,6 @@ import time
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 import redis
 from sqlalchemy import text
@@ -45,7 +44,7 @@ def bring_in() -> int:
 
 
 def stored(shop: Shop) -> list[tuple[Any, ...]]:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         return connection.execute(
             "SELECT user_id, interaction_type FROM recommendations_db.user_interactions ORDER BY 1, 2"
         ).fetchall()
@@ -99,7 +98,7 @@ CODES = [
 
 @pytest.mark.parametrize("code", CODES)
 def test_every_code_of_an_absence_queues(client: httpx.Client, small_shop: Shop, code: str) -> None:
-    with psycopg.connect(small_shop.database_url, autocommit=True) as admin:
+    with small_shop.connect(autocommit=True) as admin:
         admin.execute(
             "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS "
             f"$$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = '{code}'; END $$".encode()
@@ -127,7 +126,7 @@ def test_every_code_of_an_absence_queues(client: httpx.Client, small_shop: Shop,
     ],
 )
 def test_a_post_does_not_wait_for_a_lock(client: httpx.Client, small_shop: Shop, lock: str) -> None:
-    with psycopg.connect(small_shop.database_url) as other:
+    with small_shop.connect() as other:
         other.execute(lock.encode())
         # the lock is held until the answers came: a request that waited for it would never end
         post(client, 202)
@@ -149,7 +148,7 @@ def test_a_post_does_not_wait_for_a_connection(client: httpx.Client, small_shop:
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows cannot stop a process")
 def test_a_post_does_not_wait_for_a_server_that_hangs(client: httpx.Client, small_shop: Shop) -> None:
     post(client, 200)
-    with psycopg.connect(small_shop.database_url) as admin:
+    with small_shop.connect() as admin:
         pids = [
             pid
             for (pid,) in admin.execute(
@@ -173,7 +172,7 @@ def test_a_post_does_not_wait_for_a_server_that_hangs(client: httpx.Client, smal
 
 
 def test_a_locked_user_holds_up_nobody_else(client: httpx.Client, small_shop: Shop) -> None:
-    with psycopg.connect(small_shop.database_url) as other:
+    with small_shop.connect() as other:
         other.execute("LOCK TABLE users_db.users")
         for user in (1, 2, 1, 2, 2):
             assert client.post("/api/v1/interactions", json=VIEW | {"user_id": user}).status_code == 202
@@ -187,12 +186,12 @@ def test_a_locked_user_holds_up_nobody_else(client: httpx.Client, small_shop: Sh
 
 def test_who_is_logged_in_does_not_wait_either(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     ada: Person = desk.person("ada")
-    with psycopg.connect(desk.shop.database_url) as connection:
+    with desk.shop.connect() as connection:
         connection.execute("INSERT INTO products_db.products (id, name, slug, price) VALUES (1, 'P', 'p', 1)")
     monkeypatch.setenv("RECSYS_INTAKE__DEADLINE_MS", "500")
     get_settings.cache_clear()
     monkeypatch.setattr(buffer.postgresql_outage, "seconds", 0.0)
-    with psycopg.connect(desk.shop.database_url) as other:
+    with desk.shop.connect() as other:
         other.execute("LOCK TABLE users_db.users, users_db.user_sessions")
         answer = desk.call(
             ada, "POST", "/interactions", json={"product_id": 1, "interaction_type": "like"}, status=202
@@ -243,7 +242,7 @@ def test_a_redis_that_takes_no_writes_is_an_absence(
             # there the cart and its events are on several servers, and a full one still deletes
             assert client.delete("/api/v1/cart", headers=visit).status_code == 503
         post(client, 200)
-        with psycopg.connect(small_shop.database_url) as other:
+        with small_shop.connect() as other:
             other.execute("LOCK TABLE users_db.users")
             post(client, 202)
         assert spool.of_process("posts").waiting(), "neither of them takes it: it waits on disk"

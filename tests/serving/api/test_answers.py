@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 import redis
 
@@ -24,7 +23,7 @@ COLLECTED = time.monotonic()
 
 def execute(shop: Shop, statement: str, *values: object) -> list[tuple[Any, ...]]:
     """One statement, committed."""
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         cursor = connection.execute(statement.encode(), values)
         return cursor.fetchall() if cursor.description else []
 

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-import psycopg
 import pytest
 from redis import Redis
 
@@ -43,7 +42,7 @@ def ids(client: httpx.Client, path: str, **headers: str) -> list[int]:
 
 
 def rows(shop: Shop, query: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         return connection.execute(query.encode()).fetchall()
 
 
@@ -75,7 +74,7 @@ def test_lists_that_were_made_before_a_refusal_are_not_stored(scored_shop: Shop)
         generation, _ = generations.start(session, "knn-v1", "1")
     allow(NOT_PERSONAL, user=1)
     allow(Consent(analytics=False), user=2)
-    with psycopg.connect(scored_shop.database_url) as connection:
+    with scored_shop.connect() as connection:
         assert store_lists(connection, generation, {1: b"a", 2: b"b", 999_999: b"c"}) == {2: b"b"}
     lists = f"SELECT user_id FROM recommendations_db.stored_lists WHERE generation_id = {generation}"  # noqa: S608
     assert rows(scored_shop, lists) == [(2,)]
@@ -101,7 +100,7 @@ def test_a_guest_who_refuses_by_http_gets_the_list_of_everybody(
 
 
 def test_no_snapshot_holds_who_refuses(trained_shop: Shop) -> None:
-    with psycopg.connect(trained_shop.database_url) as connection:
+    with trained_shop.connect() as connection:
         connection.execute(
             "INSERT INTO recommendations_db.user_interactions (product_id, interaction_type, session_id, "
             "created_at) VALUES (5, 'view', 'visit-6', now()), (6, 'view', 'visit-7', now())"

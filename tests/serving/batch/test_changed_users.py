@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 import redis
 from sqlalchemy import text
@@ -210,7 +209,7 @@ def test_readers_see_each_list_whole_during_the_exchange(own_client: httpx.Clien
             answers.append(ask(own_client, 2, limit=40))
 
     def read_rows() -> None:
-        with psycopg.connect(ready_shop.database_url, autocommit=True) as connection:
+        with ready_shop.connect(autocommit=True) as connection:
             while not done.is_set():
                 rows.append(connection.execute(ORDER.encode(), [2]).fetchall())
 
@@ -241,7 +240,7 @@ def test_a_killed_run_leaves_all_lists_and_the_next_one_finds_the_same_users(
 ) -> None:
     before = stored(ready_shop, 1)
     execute(ready_shop, ADD, 2, 95, "purchase", clock.now())
-    with psycopg.connect(ready_shop.database_url) as holder:
+    with ready_shop.connect() as holder:
         # the exchange waits for this row
         holder.execute("SELECT FROM recommendations_db.product_recommendations WHERE user_id = 2 FOR UPDATE")
         nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -296,7 +295,7 @@ def test_an_interaction_during_the_run_is_found_by_the_next_one(
         execute(ready_shop, ADD, 3, 95, "purchase", clock.now())
         return found
 
-    with psycopg.connect(ready_shop.database_url) as slow:
+    with ready_shop.connect() as slow:
         # its id is older than all that is read now, and it commits later
         slow.execute(ADD.encode(), [4, 95, "purchase", clock.now()])
         with monkeypatch.context() as patch:

@@ -9,7 +9,6 @@ import threading
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 import redis
 from sqlalchemy.orm import Session
@@ -126,7 +125,7 @@ def test_readers_never_see_a_mix(client: httpx.Client, scored_shop: Shop) -> Non
             answers.append(ask(client, 1, limit=40))
 
     def read_rows() -> None:
-        with psycopg.connect(scored_shop.database_url, autocommit=True) as connection:
+        with scored_shop.connect(autocommit=True) as connection:
             while not done.is_set():
                 stored_rows = connection.execute(
                     "SELECT DISTINCT (context->>'generation')::int "
@@ -169,7 +168,7 @@ def test_only_one_scoring_runs_at_a_time(trained_shop: Shop, monkeypatch: pytest
 
 
 def test_a_scoring_waits_for_running_refreshes(trained_shop: Shop) -> None:
-    with psycopg.connect(trained_shop.database_url) as refreshing:
+    with trained_shop.connect() as refreshing:
         refreshing.execute("SELECT pg_advisory_xact_lock_shared(%s)", [locks.SCORING_LOCK])
         scoring = threading.Thread(target=batch_scoring.score)
         scoring.start()
@@ -184,7 +183,7 @@ def test_a_killed_scoring_leaves_the_previous_generation(
     client: httpx.Client, scored_shop: Shop, redis_client: redis.Redis
 ) -> None:
     expected = ask(client)["items"]
-    with psycopg.connect(scored_shop.database_url) as holder:
+    with scored_shop.connect() as holder:
         # the upsert waits for this row, so the process is killed after its lists went to Redis
         holder.execute("SELECT FROM recommendations_db.product_recommendations WHERE user_id = 1 FOR UPDATE")
         nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

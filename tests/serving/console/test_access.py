@@ -56,7 +56,7 @@ def filled(path: str) -> str:
 
 def tables(shop: Shop) -> Iterator[tuple[str, str]]:
     """A fingerprint of each table, without the moments that every request touches."""
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         names = connection.execute(
             "SELECT schemaname, tablename FROM pg_tables WHERE schemaname LIKE '%\\_db' ORDER BY 1, 2"
         ).fetchall()

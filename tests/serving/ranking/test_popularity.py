@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import psycopg
 import pytest
 
 from recsys.database.session import unit_of_work
@@ -19,7 +18,7 @@ Row = tuple[int | None, str | None, int, str, float]
 
 
 def insert(shop: Shop, rows: list[Row]) -> None:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         users = sorted({row[0] for row in rows if row[0] is not None})
         connection.cursor().executemany(
             "INSERT INTO users_db.users (id, email, username, full_name, password_hash) "

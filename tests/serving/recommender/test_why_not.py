@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from recsys import clock
@@ -52,11 +51,11 @@ def key_of(scope: str) -> str:
 @pytest.fixture
 def changed_shop(trained_shop: Shop) -> Shop:
     """A scored shop in which each step loses a product: stored lists are older than some of the changes."""
-    with psycopg.connect(trained_shop.database_url) as connection:
+    with trained_shop.connect() as connection:
         connection.execute("INSERT INTO products_db.categories (id, name, slug) VALUES (6, 'Late', 'late')")
         connection.execute("INSERT INTO recommendations_db.category_policies VALUES (4, false)")
     scoring.score()
-    with psycopg.connect(trained_shop.database_url) as connection:
+    with trained_shop.connect() as connection:
         with connection.cursor() as cursor:
             cursor.executemany(
                 "INSERT INTO products_db.products (id, name, slug, sku, price, category_id, created_at) "

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import redis
 from prometheus_client import CollectorRegistry
@@ -38,7 +37,7 @@ def answered(number: int, shelf: str = "for_you") -> Answered:
 
 
 def stored(shop: Shop) -> list[tuple[Any, ...]]:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         return connection.execute(
             "SELECT request_id, shelf, product_ids[1], session_id FROM recommendations_db.exposures "
             "ORDER BY 1, 2"
@@ -282,7 +281,7 @@ def test_an_answer_and_the_feedback_on_it_meet_in_postgresql_after_a_restart(sco
         for novelty in ("any", "new"):
             assert second not in ids(ask(client, 1, limit=100, novelty=novelty))
     bring_in()
-    with psycopg.connect(scored_shop.database_url) as connection:
+    with scored_shop.connect() as connection:
         row = connection.execute(
             "SELECT user_id, product_ids, model, generation, source FROM recommendations_db.exposures "
             "WHERE request_id = %s",

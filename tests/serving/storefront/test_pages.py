@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from recsys.database.session import unit_of_work
@@ -37,7 +36,7 @@ def _lists(client: httpx.Client, path: str = "/shop") -> dict[str, list[int]]:
 
 
 def _events(shop: Shop, kind: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         return connection.execute(
             "SELECT user_id, product_id, interaction_value FROM recommendations_db.user_interactions "
             "WHERE interaction_type = %s AND created_at > now() - interval '1 hour' ORDER BY id",
@@ -248,7 +247,7 @@ def test_an_order_whose_product_was_deleted_has_no_link_to_it(
         "card": "tok_visa", "key": _content(front, "/shop/checkout")["key"],
     }  # fmt: skip
     order = send_form(front, "/shop/checkout", form, page="/shop").headers["location"].partition("?")[0]
-    with psycopg.connect(searchable_shop.database_url) as connection:
+    with searchable_shop.connect() as connection:
         connection.execute("UPDATE orders_db.order_items SET product_id = NULL")
     (line,) = _content(front, order)["lines"]
     assert (line["path"], line["picture"]) == (None, None)
@@ -262,7 +261,7 @@ def test_reviews_are_of_households_and_wait_for_approval(front: httpx.Client, se
     become(front, "u3")
     assert send_form(front, "/shop/products/5/review", review, page="/shop").status_code == 303
     assert _content(front, "/shop/products/5")["reviews"] == []
-    with psycopg.connect(searchable_shop.database_url) as connection:
+    with searchable_shop.connect() as connection:
         rows = connection.execute("SELECT rating, user_id FROM products_db.product_reviews").fetchall()
     assert rows == [(4, 3)]
 

@@ -8,7 +8,6 @@ import time
 from types import SimpleNamespace
 
 import httpx
-import psycopg
 import pytest
 
 from recsys.demo.traffic import send_traffic
@@ -21,7 +20,7 @@ from tests.support.shop import Shop
 
 
 def _counts(shop: Shop, query: str) -> dict[str, int]:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         return {str(name): int(count) for name, count in connection.execute(query).fetchall()}  # type: ignore[arg-type]
 
 

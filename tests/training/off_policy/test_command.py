@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
-import psycopg
 import pytest
 
 from models.base import Recommender
@@ -50,7 +49,7 @@ def logged(shop: Shop) -> tuple[Shop, Recommender, LoggedLists]:
         )  # fmt: skip
         clicks += [(user, product, shown_at + timedelta(minutes=1)) for product in page[clicked].tolist()]
         rows.append((user, page[:PLACES], propensities[:PLACES], clicked[:PLACES].astype(float)))
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         cursor = connection.cursor()
         cursor.execute(
             "INSERT INTO users_db.users (id, email, username, full_name, password_hash) "
@@ -162,7 +161,7 @@ def test_what_cannot_be_estimated_is_refused_in_one_line(
         assert answer.returncode == 2, (arguments, answer.stdout, answer.stderr)
         assert message in answer.stderr
         assert len(answer.stderr.strip().splitlines()) == 1
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         connection.execute("UPDATE recommendations_db.exposures SET candidates = candidates[1:50]")
     answer = shop.run("train", "off-policy", "--model", "knn-v1", "--since", "30d", "--places", "1")
     assert answer.returncode == 2

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psycopg
 import pytest
 
 from features.interactions import History
@@ -69,7 +68,7 @@ def model(shop: Shop) -> Recommender:
             looks += [(f"visit-{number}", product, at) for product in (61, 65, 70, 75)]
     with unit_of_work() as session:
         impressions.store(session, lists)
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         cursor = connection.cursor()
         cursor.executemany(
             "INSERT INTO recommendations_db.user_interactions "
@@ -201,7 +200,7 @@ FILTERS: tuple[dict[str, Any], ...] = (
 
 def test_the_filters_of_the_log_are_those_of_requests(shop: Shop) -> None:
     shopping.open_shop(shop.database_url)
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         connection.execute("INSERT INTO products_db.brands (id, name, slug) VALUES (1, 'A', 'a')")
         connection.execute("UPDATE products_db.products SET brand_id = 1 WHERE id % 3 = 0")
         connection.execute("UPDATE products_db.products SET tags = '{sale,new}' WHERE id % 4 = 0")

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-import psycopg
 import pytest
 
 from models.registry.measurement import MeasuredTest
@@ -127,7 +126,7 @@ def plant(
             orders.append((user, shown + timedelta(hours=3)))
         elif chance.random() < 0.3:
             orders.append((user, shown - timedelta(hours=3)))  # before: nobody's success
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         cursor = connection.cursor()
         cursor.execute(
             "INSERT INTO users_db.users (id, email, username, full_name, password_hash) "
@@ -183,7 +182,7 @@ def counts(test: MeasuredTest) -> tuple[int, int]:
 
 
 def execute(shop: Shop, *statements: Any) -> None:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         for statement in statements:
             connection.execute(statement)
 
@@ -347,7 +346,7 @@ def test_guests_are_distinguished_by_feedback_that_names_its_answer(shop: Shop) 
     plant(shop, {"control": 0.20, "challenger": 0.20}, outcome_days=7)
     at = clock.now() - timedelta(days=11)
     guests = [(f"visit-{i}", "duel:challenger" if i % 2 else "duel:control") for i in range(40)]
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         cursor = connection.cursor()
         cursor.executemany(
             "INSERT INTO recommendations_db.exposures (request_id, shelf, session_id, source, arm, "

@@ -92,7 +92,7 @@ def test_two_equal_models_that_are_looked_at_daily_are_rarely_found_different() 
 
 def insert(shop: Shop, *lists: tuple[Any, ...]) -> None:
     """Lists as (request, user, session, hours after the start, products, credits)."""
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         connection.cursor().executemany(
             "INSERT INTO recommendations_db.exposures "
             "(request_id, shelf, user_id, session_id, model, source, arm, product_ids, scores, shown_at, "
@@ -111,7 +111,7 @@ def insert(shop: Shop, *lists: tuple[Any, ...]) -> None:
 def feedback(
     shop: Shop, number: int, kind: str, product: int, hours: float, *, user: int | None, request: str | None
 ) -> None:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         connection.execute(
             "INSERT INTO recommendations_db.recommendation_feedback (id, user_id, product_id, feedback_type, "
             "created_at) VALUES (%s, %s, %s, %s, %s)",
@@ -128,7 +128,7 @@ def feedback(
 @pytest.fixture
 def peopled(shop: Shop) -> Shop:
     """Five users and nine products."""
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         connection.execute(
             "INSERT INTO users_db.users (id, email, username, full_name, password_hash) "
             "SELECT i, 'u' || i || '@example.org', 'u' || i, 'U', 'x' FROM generate_series(1, 5) i"

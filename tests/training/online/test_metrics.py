@@ -108,7 +108,7 @@ def test_an_interval_holds_its_share(pair: tuple[int, int]) -> None:
 def watched(shop: Shop) -> Shop:
     """Two generations of lists (als-v1, then knn-v2), and what two users did with them."""
     now = clock.now()
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         run = connection.execute
         run(
             "INSERT INTO users_db.users (id, email, username, full_name, password_hash) "

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from typing import Any
 
-import psycopg
 import pytest
 from typer.testing import CliRunner
 
@@ -42,7 +41,7 @@ def test_days_are_taken_as_given(
 ) -> None:
     monkeypatch.setenv("RECSYS_ANALYTICS__TIME_ZONE", "Europe/Berlin")
     get_settings.cache_clear()
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         connection.execute(
             "INSERT INTO orders_db.orders (order_number, subtotal_price, total_price, currency, "
             "financial_status, created_at) SELECT 'T-' || i, 5, 5, c, 'paid', moment "
@@ -52,7 +51,7 @@ def test_days_are_taken_as_given(
     figures = json.loads(run(*args, "--json").output)
     assert (figures["since"], figures["until"], figures["days"]) == (since, until, days)
     assert figures["other_currencies"] == (until == "2026-03-30")
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         sold = connection.execute(
             "SELECT date::text, order_count FROM analytics_db.sales_metrics WHERE order_count > 0 ORDER BY 1"
         ).fetchall()
@@ -89,7 +88,7 @@ FROM analytics_db.user_sessions GROUP BY 1, 2, 3 ORDER BY 1
 
 
 def test_visits_are_made_of_pages_that_nobody_rolled_up_also_by_several_runs_at_once(shop: Shop) -> None:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         connection.execute(PAGES)
         connection.commit()
         day = Days.between(date(2026, 3, 29), date(2026, 3, 29))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import psycopg
-
 from tests.recsys.domains.analytics.conftest import Counter
 
 FILL = """
@@ -33,7 +31,7 @@ def walk(counter: Counter, path: str, limit: int) -> list[dict[str, Any]]:
 
 
 def test_pages_are_the_whole_list_in_its_order(counter: Counter) -> None:
-    with psycopg.connect(counter.shop.database_url) as connection:
+    with counter.shop.connect() as connection:
         connection.execute(FILL)
     for limit in (1, 3, 7, 100):
         sales = walk(counter, "/admin/analytics/sales", limit)

@@ -10,7 +10,6 @@ from email import message_from_bytes
 from email.policy import default
 from typing import Any
 
-import psycopg
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -81,7 +80,7 @@ def ada(counter: Counter) -> Person:
 
 
 def with_rows(counter: Counter, statement: str, *values: object) -> None:
-    with psycopg.connect(counter.desk.shop.database_url) as connection:
+    with counter.desk.shop.connect() as connection:
         connection.execute(statement.encode(), values)
 
 

@@ -7,7 +7,6 @@ import threading
 from datetime import timedelta
 from typing import Any
 
-import psycopg
 import pytest
 
 from recsys import clock
@@ -74,7 +73,7 @@ def test_what_is_paid_or_being_paid_or_was_imported_stays(counter: Counter) -> N
     assert pay(counter, ada, asked, "tok_timeout").status_code in (200, 201, 202)
     refused = counter.order(ada, product, key="order-0003")["id"]
     pay(counter, ada, refused, "tok_declined")
-    with psycopg.connect(counter.shop.database_url) as connection:
+    with counter.shop.connect() as connection:
         connection.execute(
             "INSERT INTO orders_db.orders (order_number, subtotal_price, total_price, status, "
             "financial_status, created_at) VALUES ('IMPORTED', 1, 1, 'pending', 'pending', '2020-01-01')"
@@ -153,7 +152,7 @@ def test_unpaid_orders_expire_by_themselves(counter: Counter, monkeypatch: pytes
     ada = counter.desk.person("ada")
     product, _ = counter.product("Cup", stock=1)
     order = counter.order(ada, product)["id"]
-    with psycopg.connect(counter.shop.database_url) as connection:
+    with counter.shop.connect() as connection:
         connection.execute("UPDATE orders_db.orders SET created_at = now() - interval '31 min'")
     original = JOBS["orders expire"]
 
@@ -163,7 +162,7 @@ def test_unpaid_orders_expire_by_themselves(counter: Counter, monkeypatch: pytes
 
     periodic.run(stop, jobs={"orders expire": Job(original.interval, once)})
     assert counter.send("GET", f"/orders/{order}", who=ada)["status"] == "cancelled"
-    with psycopg.connect(counter.shop.database_url) as connection:
+    with counter.shop.connect() as connection:
         connection.execute("SET enable_seqscan = off")
         query = expiry._DUE.replace(":unpaid", "'{pending}'").replace(":before", "now()")
         plan = "\n".join(line for (line,) in connection.execute(f"EXPLAIN {query}".encode()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import httpx
-import psycopg
 import pytest
 
 from recsys.api import create_api
@@ -20,7 +19,7 @@ __all__ = ["core_client", "counter", "desk", "small_shop"]
 @pytest.fixture
 def small_shop(shop: Shop) -> Shop:
     """Users 1 and 2 (u1, u2), products 1 to 5."""
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         connection.execute(
             "INSERT INTO users_db.users (id, email, username, full_name, password_hash) "
             "SELECT i, 'u' || i || '@example.org', 'u' || i, 'U', 'x' FROM generate_series(1, 2) i"

@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 import redis
 
@@ -37,7 +36,7 @@ VIEW = {"user_id": 1, "product_id": 1, "interaction_type": "view"}
 
 
 def rows(shop: Shop, query: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         return connection.execute(query.encode()).fetchall()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import httpx
-import psycopg
 import pytest
 
 from recsys.database.session import unit_of_work
@@ -20,7 +19,7 @@ BODIES = {
 
 
 def _sessions(shop: Shop) -> list[str]:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         rows = connection.execute("SELECT session_id FROM recommendations_db.user_interactions").fetchall()
     return [session for (session,) in rows]
 

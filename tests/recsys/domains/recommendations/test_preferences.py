@@ -6,7 +6,6 @@ import json
 import threading
 from typing import Any
 
-import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -130,7 +129,7 @@ def test_what_is_wrong_is_refused_whole(desk: Desk, ada: Person) -> None:
 
 
 def test_other_spellings_of_imported_rows_are_read(desk: Desk, ada: Person) -> None:
-    with psycopg.connect(desk.shop.database_url) as connection:
+    with desk.shop.connect() as connection:
         connection.execute(
             "INSERT INTO recommendations_db.user_preferences (user_id, category_preferences, "
             "brand_preferences, color_preferences, size_preferences, style_preferences, price_range) VALUES "

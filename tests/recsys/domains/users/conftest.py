@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
-import psycopg
 import pytest
 import redis
 from sqlalchemy import event
@@ -102,7 +101,7 @@ class Desk:
 
     def rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
         """What PostgreSQL says."""
-        with psycopg.connect(self.shop.database_url) as connection:
+        with self.shop.connect() as connection:
             return connection.execute(query, values).fetchall()  # type: ignore[arg-type]
 
     def agree(self, user_id: int) -> set[str]:

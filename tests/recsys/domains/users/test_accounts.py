@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import psycopg
 import pytest
 
 from recsys import security
@@ -60,7 +59,7 @@ def test_every_log_in_that_fails_says_the_same(desk: Desk) -> None:
     desk.register("ada")
     closed = desk.person("closed")
     desk.call(closed, "POST", "/users/me/deactivate", status=204, json={"password": PASSWORD})
-    with psycopg.connect(desk.shop.database_url) as connection:
+    with desk.shop.connect() as connection:
         connection.execute(
             "INSERT INTO users_db.users (email, username, full_name, password_hash) "
             "VALUES ('i@example.invalid', 'imported', 'I', '!')"
@@ -169,7 +168,7 @@ def test_a_guests_session_is_handed_over_in_the_log_in(desk: Desk, monkeypatch: 
 
 def test_a_guests_views_are_the_users_at_once(desk: Desk) -> None:
     ada = desk.account("ada")
-    with psycopg.connect(desk.shop.database_url) as connection:
+    with desk.shop.connect() as connection:
         connection.execute("INSERT INTO products_db.products (id, name, slug, price) VALUES (1, 'P', 'p', 1)")
         connection.execute(
             "INSERT INTO products_db.product_view_history (product_id, session_id) VALUES (1, 'g'), (1, 'h')"

@@ -7,8 +7,6 @@ import os
 import subprocess
 import sys
 
-import psycopg
-
 from tests.recsys.domains.users.conftest import PASSWORD, Desk
 from tests.support.servers import ROOT
 
@@ -42,7 +40,7 @@ def test_an_administrator_is_made_and_an_imported_user_gets_a_password(desk: Des
     me = desk.client.get("/api/v1/users/me", headers={"Authorization": f"Bearer {token}"}).json()
     assert me["is_admin"] is True
 
-    with psycopg.connect(desk.shop.database_url) as connection:
+    with desk.shop.connect() as connection:
         connection.execute(
             "INSERT INTO users_db.users (email, username, full_name, password_hash) "
             "VALUES ('H-1@example.invalid', 'H-1', 'H', '!')"

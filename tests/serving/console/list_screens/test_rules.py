@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from recsys import clock
@@ -199,7 +198,7 @@ def test_a_rule_keeps_the_number_of_a_product_that_was_deleted(
     client: httpx.Client, scored_shop: Shop
 ) -> None:
     number = make(name="recall", kind="hide", target={"product_ids": [12, 5]})
-    with psycopg.connect(scored_shop.database_url) as connection:
+    with scored_shop.connect() as connection:
         connection.execute("DELETE FROM products_db.products WHERE id = 12")
     until(lambda: client.get("/console/products/12").status_code == 404)
     address = f"/console/rules/{number}"

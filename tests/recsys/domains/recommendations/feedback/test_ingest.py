@@ -8,7 +8,6 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-import psycopg
 import pytest
 
 from recsys.cache import keys
@@ -23,7 +22,7 @@ CLICK = {"product_id": 1, "feedback_type": "clicked"}
 def people(desk: Desk) -> tuple[Person, Person]:
     """Two users, five products, and recommendation `10 * user + product` of each product to each user."""
     ada, bob = desk.person("ada"), desk.person("bob")
-    with psycopg.connect(desk.shop.database_url) as connection:
+    with desk.shop.connect() as connection:
         connection.execute(
             "INSERT INTO products_db.products (id, name, slug, price) "
             "SELECT i, 'P' || i, 'p' || i, i FROM generate_series(1, 5) i"
@@ -209,7 +208,7 @@ def test_ones_own_feedback_comes_in_pages(desk: Desk, people: tuple[Person, Pers
 def test_a_recommendation_that_goes_leaves_its_feedback(desk: Desk, people: tuple[Person, Person]) -> None:
     ada = people[0]
     send(desk, ada, {"recommendation_id": 10 * ada.id + 3, "feedback_type": "purchased"})
-    with psycopg.connect(desk.shop.database_url) as connection:
+    with desk.shop.connect() as connection:
         connection.execute("DELETE FROM recommendations_db.product_recommendations")
     (item,) = desk.call(ada, "GET", PATH).json()["items"]
     assert (item["product_id"], item["recommendation_id"], item["recommended"]) == (3, None, True)

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
-import psycopg
 import pytest
 import redis
 from hypothesis import given
@@ -125,7 +124,7 @@ def test_the_propensities_of_a_drawn_list_are_stored_with_it(small_shop: Shop, b
     with unit_of_work() as session:
         found = impressions.find(session, ["request-1", "request-2"])
     assert found == {"request-1": [lists[0]], "request-2": [lists[1]]}
-    with psycopg.connect(small_shop.database_url) as connection:
+    with small_shop.connect() as connection:
         places = connection.execute(
             "SELECT array_lower(propensities, 1), array_lower(candidates, 1) FROM"
             " recommendations_db.exposures WHERE request_id = 'request-1'"
@@ -158,7 +157,7 @@ def test_a_deleted_user_takes_their_lists_along_and_old_ones_are_swept(small_sho
     put(answered("request-3", [1], user_id=2))
     with unit_of_work() as session:
         assert impressions.sweep(session) == 1
-    with psycopg.connect(small_shop.database_url) as connection:
+    with small_shop.connect() as connection:
         connection.execute("DELETE FROM users_db.users WHERE id = 1")
         left = connection.execute("SELECT request_id FROM recommendations_db.exposures").fetchall()
     assert left == [("request-3",)]
@@ -181,7 +180,7 @@ def test_the_lists_of_the_last_minute_are_found_in_redis(small_shop: Shop, redis
 def shown(desk: Desk) -> Desk:
     """Users ada (1) and bob (2), logged in; five products; a list of each and one of a guest."""
     desk.person("ada"), desk.person("bob")
-    with psycopg.connect(desk.shop.database_url) as connection:
+    with desk.shop.connect() as connection:
         connection.execute(
             "INSERT INTO products_db.products (id, name, slug, price) "
             "SELECT i, 'P' || i, 'p' || i, i FROM generate_series(1, 5) i"

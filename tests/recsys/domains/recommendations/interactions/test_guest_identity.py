@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 
 from recsys import clock
@@ -40,14 +39,14 @@ def log_in(session_id: str, user_id: int) -> int:
 
 def owners(shop: Shop) -> list[tuple[int, int | None]]:
     """(product, user) of each interaction."""
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         return connection.execute(
             "SELECT product_id, user_id FROM recommendations_db.user_interactions ORDER BY product_id, id"
         ).fetchall()
 
 
 def products(desk: Desk) -> None:
-    with psycopg.connect(desk.shop.database_url) as connection:
+    with desk.shop.connect() as connection:
         connection.execute(
             "INSERT INTO products_db.products (id, name, slug, price) "
             "SELECT i, 'P' || i, 'p' || i, i FROM generate_series(1, 5) i"
@@ -91,7 +90,7 @@ def test_each_interaction_belongs_to_the_first_log_in_after_it(small_shop: Shop)
 def test_what_a_deleted_user_leaves_goes_to_nobody_else(small_shop: Shop) -> None:
     tell("visit", 1)
     log_in("visit", 1)
-    with psycopg.connect(small_shop.database_url) as connection:
+    with small_shop.connect() as connection:
         connection.execute("DELETE FROM users_db.users WHERE id = 1")
     assert log_in("visit", 2) == 0
     assert owners(small_shop) == [(1, None)]
@@ -100,7 +99,7 @@ def test_what_a_deleted_user_leaves_goes_to_nobody_else(small_shop: Shop) -> Non
 def test_the_event_of_the_log_in_puts_right_what_is_left(small_shop: Shop, desk: Desk) -> None:
     tell("visit", 1, kind="purchase")
     log_in("visit", 1)
-    with psycopg.connect(small_shop.database_url) as connection:
+    with small_shop.connect() as connection:
         connection.execute(
             "INSERT INTO recommendations_db.user_interactions (product_id, interaction_type, session_id, "
             "created_at) SELECT 2, 'view', 'visit', logged_in_at FROM recommendations_db.guest_logins"
@@ -164,7 +163,7 @@ def test_what_a_guest_s_event_reads_does_not_hang_on_statistics(desk: Desk, stat
         "products_db.product_view_history": "(user_id, product_id, session_id, viewed_at) "
         "SELECT {user}, 1 + i % 5, 'g' || i / 5, now() - i * interval '1 s'",
     }
-    with psycopg.connect(desk.shop.database_url, autocommit=True) as connection:
+    with desk.shop.connect(autocommit=True) as connection:
         for table, columns in tables.items():
             connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)".encode())
             insert = f"INSERT INTO {table} {columns} FROM generate_series(1, {{rows}}) i"

@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-import psycopg
 import redis
 
 from recsys import clock
@@ -20,7 +19,7 @@ VIEW = {"user_id": 1, "product_id": 1, "interaction_type": "view"}
 
 
 def stored(shop: Shop) -> list[tuple[Any, ...]]:
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         return connection.execute(
             "SELECT e.event_id, i.user_id, i.product_id, i.interaction_type, i.interaction_value, i.context, "
             "i.session_id, i.created_at FROM recommendations_db.user_interactions i "

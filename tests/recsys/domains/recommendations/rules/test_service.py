@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import psycopg
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -258,7 +257,7 @@ def test_of_two_editors_at_once_one_hears_of_the_other(counter: Counter) -> None
     path = "/recommendations/rules"
     made = counter.send("POST", path, who=counter.admin, json=HIDE, status=201)
     # another editor's transaction is open while ours arrives
-    with psycopg.connect(counter.shop.database_url) as other:
+    with counter.shop.connect() as other:
         other.execute("SELECT pg_advisory_xact_lock(%s)", [rules._WRITE_LOCK])
         other.execute("UPDATE recommendations_db.business_rules SET version = 2, priority = 9")
         answers: list[Any] = []

@@ -8,7 +8,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,7 +42,7 @@ def _make(*scopes: str, **options: float) -> str:
 def test_only_a_hash_is_kept(shop: Shop) -> None:
     made = [_make("events", "recommend") for _ in range(5)]
     assert len(set(made)) == 5
-    with psycopg.connect(shop.database_url) as connection:
+    with shop.connect() as connection:
         row = connection.execute("SELECT to_jsonb(k)::text FROM users_db.api_keys AS k").fetchall()
     for key, (stored,) in zip(made, row, strict=True):
         prefix, secret = api_keys.prefix_of(key), key.rpartition("_")[2]
