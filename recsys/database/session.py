@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from recsys.database.addresses import (
 from recsys.database.pool_metrics import watch_pool
 from recsys.database.servers.joint_commit import JointSession
 from recsys.database.servers.placement import ServerName
-from recsys.settings import get_settings
+from recsys.settings import Settings, get_settings
 
 __all__ = [
     "copy_connection",
@@ -68,15 +68,39 @@ class _Unit:
     is_open: bool = True
 
 
+@dataclass(frozen=True)
+class _Addresses:
+    """Of the shop's server and of the others, by these settings."""
+
+    settings: Settings
+    shop: str
+    others: Mapping[ServerName, str]
+
+
+_latest: _Addresses | None = None
+
 # Nested use is a mistake: the inner unit would not see, and could wait for, what the outer one has not
 # committed. The mark is looked at together with its thread and its state, because the context it is stored
 # in is copied into tasks and threads that outlive it.
 _current_unit: ContextVar[_Unit | None] = ContextVar("unit_of_work", default=None)
 
 
+def _addresses() -> _Addresses:
+    """Read from the settings once, where they name the server: each unit of work asks."""
+    global _latest
+    settings = get_settings()
+    known = _latest
+    if known is not None and known.settings is settings:
+        return known
+    found = _Addresses(settings, database_url(), other_urls())
+    if settings.database.url is not None:
+        _latest = found
+    return found
+
+
 def other_engines() -> dict[ServerName, Engine]:
     """The engines of `other_urls`."""
-    return {name: engine_of(url, pooled=False) for name, url in other_urls().items()}
+    return {name: engine_of(url, pooled=False) for name, url in _addresses().others.items()}
 
 
 def get_engine() -> Engine:
@@ -124,7 +148,7 @@ def unit_of_work(*, seconds: float | None = None) -> Iterator[Session]:
     outer = _current_unit.get()
     if outer is not None and outer.is_open and outer.thread == threading.get_ident():
         raise RuntimeError("a unit of work is open already; pass its session on instead of opening another")
-    url = database_url()
+    url = _addresses().shop
     unit = _Unit(threading.get_ident())
     _current_unit.set(unit)
     try:
@@ -257,7 +281,7 @@ def engine_of(url: str, *, pooled: bool | None = None) -> Engine:
             if pooled:
                 event.listen(engine, "begin", _begin_pooled)
             _engines[url] = engine
-            watch_pool(engine, 2 * size * len(_engines))
+            watch_pool(engine, 2 * size * (1 + len(other_urls(settings))))
         return engine
 
 
