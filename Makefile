@@ -33,11 +33,13 @@ test-integration: $(VENV)/.test
 test-e2e: $(VENV)/.test
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile -m e2e $(TEST_FLAGS)
 
-test-hosts: $(VENV)/.test  ## tests of keys, caches and streams on a Redis Cluster, and of the database behind PgBouncer
+test-hosts: $(VENV)/.test  ## tests of keys, caches and streams on a Redis Cluster, and of the database behind PgBouncer and on several servers
 	@TESTS_REDIS=cluster OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/recsys/cache tests/recsys/events \
 	  tests/recsys/domains tests/recsys/write_buffer tests/recsys/privacy tests/serving/batch tests/serving/state $(TEST_FLAGS)
 	@TESTS_BEHIND_PGBOUNCER=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/recsys/jobs tests/recsys/events \
 	  tests/recsys/domains tests/recsys/write_buffer tests/recsys/privacy tests/recsys/search tests/features $(TEST_FLAGS)
+	@TESTS_DATABASES=several OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/recsys/domains tests/recsys/events \
+	  tests/recsys/write_buffer tests/recsys/privacy tests/recsys/web tests/journeys/test_everything.py $(TEST_FLAGS)
 
 lint: $(VENV)/.test  ## format, lint and types only
 	@$(LINT)

@@ -86,12 +86,14 @@ def bring_in() -> int:
 def refusing(shop: Shop) -> Iterator[None]:
     """A disk that is full: every table of the posts refuses new rows."""
     with shop.connect(autocommit=True) as admin:
-        admin.execute(
-            "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS "
-            "$$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = '53100'; END $$"
-        )
         tables = {table for table, _ in TABLES.values()}
         for table in tables:
+            # the comment has it made in the database of the table
+            admin.execute(
+                f"/* {table} */ CREATE OR REPLACE FUNCTION public.refuse() RETURNS trigger "
+                "LANGUAGE plpgsql AS $$ BEGIN "
+                "RAISE EXCEPTION 'no room' USING ERRCODE = '53100'; END $$".encode()
+            )
             admin.execute(
                 f"CREATE TRIGGER refuse BEFORE INSERT ON {table} "
                 "FOR EACH STATEMENT EXECUTE FUNCTION public.refuse()".encode()
@@ -99,7 +101,8 @@ def refusing(shop: Shop) -> Iterator[None]:
         yield
         for table in tables:
             admin.execute(f"DROP TRIGGER refuse ON {table}".encode())
-        admin.execute("DROP FUNCTION public.refuse")
+        for table in tables:
+            admin.execute(f"/* {table} */ DROP FUNCTION IF EXISTS public.refuse".encode())
 
 
 @contextmanager
