@@ -20,6 +20,7 @@ from recsys.database.session import get_engine, other_engines, unit_of_work
 from recsys.domains.analytics.tables import PageView
 from recsys.domains.notifications.tables import SentNotice
 from recsys.domains.products.tables import Brand
+from recsys.events import retention
 from recsys.settings import get_settings
 from tests.support.shop import Shop
 
@@ -193,3 +194,18 @@ def test_an_error_names_the_server_it_came_from(
     expected = r"127\.0\.0\.1:9/elsewhere cannot be reached .*RECSYS_DATABASE__ANALYTICS_URL"
     with pytest.raises(DatabaseAway, match=expected), unit_of_work() as session:
         session.execute(select(PageView.id))
+
+
+def test_a_relay_ends_what_was_left_and_goes_on_while_a_server_is_away(
+    shop: Shop, other_servers: Others, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with unit_of_work() as session:
+        number = session.execute(text("SELECT pg_current_xact_id()::text")).scalar_one()
+    with psycopg.connect(other_servers["analytics"]) as connection:
+        connection.execute("INSERT INTO analytics_db.bot_hits VALUES (current_date, 'x', 1)")
+        connection.execute(f"PREPARE TRANSACTION 'recsys {number} test analytics'")
+    retention.tidy()
+    assert _count(other_servers["analytics"], "analytics_db.bot_hits") == 1
+    monkeypatch.setenv("RECSYS_DATABASE__ANALYTICS_URL", "postgresql://a:b@127.0.0.1:9/elsewhere")
+    get_settings.cache_clear()
+    retention.tidy()
