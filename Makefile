@@ -63,7 +63,7 @@ down: ## stop the embedded servers
 	@$(BIN)/recsys down
 
 pictures: $(VENV)/.test $(VENV)/.demo  ## the pictures of the README, of the demo that runs on this machine
-	@$(BIN)/python -m tests.support.readme_pictures
+	@$(BIN)/python -m tests.support.web.readme_pictures
 
 soak: $(VENV)/.test $(VENV)/.demo  ## four minutes of mixed load with parts killed, ten at 70% of the most with a model switch each minute
 	@$(BIN)/python -m tests.performance.load.soak_mix && exec $(BIN)/python -m tests.performance.load.soak $(SOAK_FLAGS)

@@ -32,9 +32,9 @@ from tests.journeys.browser.guide import (
     write_pages,
 )
 from tests.journeys.browser.pages import opened
-from tests.support.browser import CHROMIUM, NO_BROWSER
-from tests.support.pages import chromium
 from tests.support.shop import Shop
+from tests.support.web.browser import CHROMIUM, NO_BROWSER
+from tests.support.web.pages import chromium
 
 CUSTOMERS, PRODUCTS = 60, 30
 

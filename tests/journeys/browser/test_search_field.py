@@ -7,7 +7,7 @@ from playwright.sync_api import Route
 
 from tests.journeys.browser.web import FEEDBACK, HOME, ITEMS, Web, product_of, web
 from tests.serving.conftest import no_hurry, open_shop, scored_shop, shop_snapshots, trained_shop
-from tests.support.browser import CHROMIUM, NO_BROWSER
+from tests.support.web.browser import CHROMIUM, NO_BROWSER
 
 __all__ = ["no_hurry", "open_shop", "scored_shop", "shop_snapshots", "trained_shop", "web"]
 

@@ -15,9 +15,9 @@ from playwright.sync_api import Browser, Page, expect
 from serving.server.app import create_app
 from tests.serving.conftest import no_hurry, open_shop, searchable_shop, shop_snapshots, trained_shop
 from tests.serving.running import running
-from tests.support.browser import CHROMIUM, NO_BROWSER
-from tests.support.pages import VIEWS, PageView, assert_page_is_sound, chromium, opened_page
 from tests.support.shop import Shop
+from tests.support.web.browser import CHROMIUM, NO_BROWSER
+from tests.support.web.pages import VIEWS, PageView, assert_page_is_sound, chromium, opened_page
 
 __all__ = ["no_hurry", "open_shop", "searchable_shop", "shop_snapshots", "trained_shop"]
 

@@ -31,9 +31,9 @@ from tests.journeys.browser.guide import (
     write_pages,
 )
 from tests.journeys.browser.pages import opened
-from tests.support.browser import CHROMIUM, NO_BROWSER
-from tests.support.pages import chromium
 from tests.support.shop import Shop
+from tests.support.web.browser import CHROMIUM, NO_BROWSER
+from tests.support.web.pages import chromium
 
 LINES, CUSTOMERS, PRODUCTS = 20_000, 600, 120
 EVENTS = ("view_item", "add_to_cart", "purchase", "page_view")

@@ -21,8 +21,8 @@ from recsys.write_buffer import drain
 from serving.server.app import create_app
 from tests.journeys.browser.pages import OpenPage, Website, opened, website
 from tests.serving.running import running
-from tests.support.pages import chromium
 from tests.support.shop import Shop
+from tests.support.web.pages import chromium
 
 __all__ = ["FEEDBACK", "HEAD", "HOME", "ITEMS", "PRODUCT", "SCRIPT", "Web", "product_of", "web"]
 

@@ -26,8 +26,8 @@ from recsys.settings import get_settings
 from serving.server.app import create_app
 from tests.serving import shopping
 from tests.serving.running import running
-from tests.support.pages import send_form
 from tests.support.shop import Shop
+from tests.support.web.pages import send_form
 
 PASSWORD = "a-long-passphrase-7"
 LogIn = Callable[[str], httpx.Client]

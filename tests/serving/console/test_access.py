@@ -19,8 +19,8 @@ from serving.console.rendering import ConsoleRoute
 from serving.server.app import create_app
 from tests.serving.console.conftest import PASSWORD, LogIn
 from tests.serving.running import running
-from tests.support.pages import form_token, send_form
 from tests.support.shop import Shop
+from tests.support.web.pages import form_token, send_form
 
 PUBLIC = {
     ("GET", "/console/log-in"): "the door itself",

@@ -18,8 +18,8 @@ from recsys.settings import get_settings
 from serving.server.app import create_app
 from tests.serving.console.conftest import LogIn
 from tests.serving.running import running
-from tests.support.pages import form_token, send_form
 from tests.support.shop import Shop
+from tests.support.web.pages import form_token, send_form
 
 
 def test_a_secret_key_is_displayed_once_and_revoked(client: httpx.Client) -> None:

@@ -12,7 +12,7 @@ from recsys.domains.recommendations.segments import service as segments
 from serving.segments.stored import store_given
 from tests.serving.api.test_answers import ask, ids, until
 from tests.serving.console.conftest import LogIn, content
-from tests.support.pages import send_form
+from tests.support.web.pages import send_form
 
 
 def products(page: dict[str, Any]) -> list[int]:

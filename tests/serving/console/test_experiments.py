@@ -14,7 +14,7 @@ from recsys.domains.recommendations.ab_tests.sample_size import users_needed
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
 from tests.serving.console.conftest import measured
-from tests.support.pages import send_form
+from tests.support.web.pages import send_form
 
 TERMS = {
     "name": "two-against-one",

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import expect
 
 from serving.console.navigation import SCREENS
-from tests.support.browser import CHROMIUM, NO_BROWSER
-from tests.support.pages import (
+from tests.support.web.browser import CHROMIUM, NO_BROWSER
+from tests.support.web.pages import (
     VIEWS,
     assert_page_is_sound,
     assert_row_headers_keep_words,

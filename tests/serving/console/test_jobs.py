@@ -9,7 +9,7 @@ from recsys.jobs import service
 from recsys.jobs.catalogue import JOBS
 from recsys.jobs.runner import JobRunner
 from tests.serving.console.conftest import LogIn
-from tests.support.pages import send_form
+from tests.support.web.pages import send_form
 
 
 def test_a_job_is_started_displayed_and_stopped(log_in: LogIn) -> None:

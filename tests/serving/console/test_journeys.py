@@ -14,9 +14,9 @@ from serving.console.navigation import SCREENS
 from serving.server.app import create_app
 from tests.serving.console.conftest import PASSWORD, measured
 from tests.serving.running import running
-from tests.support.browser import CHROMIUM, NO_BROWSER
-from tests.support.pages import VIEWS, assert_page_is_sound, chromium, opened_page
 from tests.support.shop import Shop
+from tests.support.web.browser import CHROMIUM, NO_BROWSER
+from tests.support.web.pages import VIEWS, assert_page_is_sound, chromium, opened_page
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
 

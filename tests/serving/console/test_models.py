@@ -9,7 +9,7 @@ from models.registry import registry
 from recsys.database.session import unit_of_work
 from serving.batch import scoring
 from tests.serving.console.conftest import GUARDRAILS
-from tests.support.pages import send_form
+from tests.support.web.pages import send_form
 
 
 def active() -> str | None:

@@ -23,7 +23,7 @@ from recsys.domains.recommendations.impressions import store
 from recsys.domains.recommendations.impressions.store import Answered
 from serving.console.navigation import SCREENS
 from serving.pages.security_headers import CONTENT_SECURITY_POLICY
-from tests.support.pages import send_form
+from tests.support.web.pages import send_form
 
 PATHS = [screen.path for screen in SCREENS]
 

@@ -17,7 +17,7 @@ from recsys.settings import get_settings
 from serving.console.rendering import screen_router
 from serving.pages import forms
 from serving.pages.forms import SubmittedForm, local_path, redirect
-from tests.support.pages import form_token, send_form
+from tests.support.web.pages import form_token, send_form
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 from serving.server.app import create_app
 from tests.serving.running import running
-from tests.support.pages import send_form
 from tests.support.shop import Shop
+from tests.support.web.pages import send_form
 
 __all__ = ["become", "front"]
 

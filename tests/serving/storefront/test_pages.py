@@ -16,8 +16,8 @@ from serving.pages.security_headers import CONTENT_SECURITY_POLICY
 from serving.server.app import create_app
 from tests.serving.running import running
 from tests.serving.storefront.conftest import become
-from tests.support.pages import send_form
 from tests.support.shop import Shop
+from tests.support.web.pages import send_form
 
 PAGES = ("/shop", "/shop/search", "/shop/categories/1", "/shop/products/5", "/shop/cart", "/shop/my-list")
 

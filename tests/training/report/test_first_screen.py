@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.browser import CHROMIUM, NO_BROWSER, measure, nothing_is_clipped
+from tests.support.web.browser import CHROMIUM, NO_BROWSER, measure, nothing_is_clipped
 from training.report.document import EvaluationReport
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from recsys.errors import NotFound
-from tests.support.browser import CHROMIUM, NO_BROWSER, measure, nothing_is_clipped
+from tests.support.web.browser import CHROMIUM, NO_BROWSER, measure, nothing_is_clipped
 from training.evaluation.examples import choose_users
 from training.experiment import Experiment, load
 from training.fit.trainer import judge

@@ -16,8 +16,8 @@ from recsys.database.session import unit_of_work
 from recsys.search.ranking import formula as ranking
 from recsys.search.tables import ProductSearch
 from recsys.settings import get_settings
-from tests.support.browser import CHROMIUM, NO_BROWSER, measure, nothing_is_clipped
 from tests.support.shop import Shop
+from tests.support.web.browser import CHROMIUM, NO_BROWSER, measure, nothing_is_clipped
 from tests.training.shops import dataset_of, fill_shop
 from training.evaluation.splits import time_split
 from training.experiment import Experiment

@@ -17,8 +17,8 @@ from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
 from serving.segments.stored import store_given
 from tests.serving.api.test_answers import ask, ids
-from tests.support.browser import CHROMIUM, NO_BROWSER
-from tests.support.pages import (
+from tests.support.web.browser import CHROMIUM, NO_BROWSER
+from tests.support.web.pages import (
     DESKTOP,
     VIEWS,
     PageView,

@@ -14,8 +14,8 @@ from recsys.domains.recommendations.interactions.history import interactions_of
 from tests.serving import shopping
 from tests.serving.api.test_answers import ask, execute, ids
 from tests.serving.console.conftest import LogIn, content
-from tests.support.pages import send_form
 from tests.support.shop import Shop
+from tests.support.web.pages import send_form
 
 
 @pytest.mark.parametrize(

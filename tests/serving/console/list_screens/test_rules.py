@@ -15,8 +15,8 @@ from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
 from tests.serving.api.test_answers import until
 from tests.serving.console.conftest import content
-from tests.support.pages import send_form
 from tests.support.shop import Shop
+from tests.support.web.pages import send_form
 
 ALWAYS = {"enabled": "yes", "priority": "0"}
 NEW = "/console/rules/new"

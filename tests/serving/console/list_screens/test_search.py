@@ -15,8 +15,8 @@ from recsys.search.tables import SearchClick, SearchCount
 from serving.server.app import create_app
 from tests.serving.console.conftest import LogIn, content
 from tests.serving.running import running
-from tests.support.pages import send_form
 from tests.support.shop import Shop
+from tests.support.web.pages import send_form
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from recsys.database.session import unit_of_work
 from serving.segments.members import SegmentKind, as_csv, named
 from serving.segments.service import SegmentRequest, make
 from tests.serving.console.conftest import LogIn, content
-from tests.support.pages import send_form
+from tests.support.web.pages import send_form
 
 ADDRESS = "/console/segments"
 

@@ -11,8 +11,8 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.rules import service as rules
 from tests.serving.api.test_answers import ask, ids, until
 from tests.serving.console.conftest import LogIn, content
-from tests.support.pages import send_form
 from tests.support.shop import Shop
+from tests.support.web.pages import send_form
 
 
 def names_of_rules() -> list[str]:

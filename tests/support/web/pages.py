@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.support.browser import CHROMIUM
+from tests.support.web.browser import CHROMIUM
 
 __all__ = [
     "DESKTOP",

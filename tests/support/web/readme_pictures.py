@@ -11,11 +11,11 @@ from playwright.sync_api import Page
 
 from recsys.environment import running_api
 from recsys.settings import get_settings
-from tests.support.pages import VIEWS, chromium, opened_page
+from tests.support.web.pages import VIEWS, chromium, opened_page
 
 __all__ = ["MOST_BYTES", "main"]
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "pictures"
+FOLDER = Path(__file__).resolve().parents[3] / "docs" / "pictures"
 MOST_BYTES = 150_000
 _COLOURS = 240
 _LOOKED_AT = ("tortilla chips", "salsa", "shredded cheese")

@@ -1,4 +1,4 @@
-// The faults of an open page as lines of text; run in the page by tests/support/pages.py.
+// The faults of an open page as lines of text; run in the page by tests/support/web/pages.py.
 () => {
   const faults = [];
   const shown = (e) => e.getClientRects().length > 0 && getComputedStyle(e).visibility !== "hidden";

@@ -1,0 +1,1 @@
+"""Browsers, and what every page must fulfil."""
