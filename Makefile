@@ -38,8 +38,8 @@ test-hosts: $(VENV)/.test  ## tests of keys, caches and streams on a Redis Clust
 	  tests/recsys/domains tests/recsys/write_buffer tests/recsys/privacy tests/serving/batch tests/serving/state $(TEST_FLAGS)
 	@TESTS_BEHIND_PGBOUNCER=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/recsys/jobs tests/recsys/events \
 	  tests/recsys/domains tests/recsys/write_buffer tests/recsys/privacy tests/recsys/search tests/features $(TEST_FLAGS)
-	@TESTS_DATABASES=several OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/recsys/domains tests/recsys/events \
-	  tests/recsys/write_buffer tests/recsys/privacy tests/recsys/web tests/journeys/test_everything.py $(TEST_FLAGS)
+	@TESTS_DATABASES=several OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/recsys tests/features tests/serving \
+	  tests/training/online tests/training/off_policy tests/training/commands tests/journeys/test_everything.py $(TEST_FLAGS)
 
 lint: $(VENV)/.test  ## format, lint and types only
 	@$(LINT)

@@ -26,7 +26,8 @@ from features.dataset import Dataset
 from features.preference_parsing import INFERRED, affinities, is_inferred
 from recsys import clock
 from recsys.database.addresses import libpq_url
-from recsys.database.session import copy_connection
+from recsys.database.servers.references import keep_users
+from recsys.database.session import driver_connection, unit_of_work
 from recsys.settings import Settings
 
 __all__ = ["PreferenceJobCounts", "write_preferences"]
@@ -91,21 +92,20 @@ def write_preferences(settings: Settings, dataset: Dataset) -> PreferenceJobCoun
     with open_snapshot(libpq_url(settings), readers=1) as snapshot:
         taxonomies = dict(zip(("category", "brand"), read_taxonomies(snapshot), strict=True))
     now = clock.now()
-    with copy_connection() as connection:
+    with unit_of_work() as session:
+        connection = driver_connection(session, "recommendations")
         # preferences that users change meanwhile wait until this is done; reading is not disturbed
         connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(_TABLE))
         explicit = _explicit_words(connection, taxonomies)
         connection.execute(_STAGED)
-        users, left_out = _stage(connection, dataset, inferred, explicit)
+        users, left_out = _stage(
+            connection, dataset, inferred, explicit, keep_users(session, dataset.users.ids.tolist())
+        )
         cleared = connection.execute(_clear(), {"now": now}).rowcount
         before = _count(connection)
         touched = connection.execute(_upsert(), {"now": now}).rowcount
         added = _count(connection) - before
-        staged = connection.execute(
-            "SELECT count(*) FROM inferred JOIN users_db.users AS u ON u.id = inferred.user_id"
-        ).fetchone()
-    known = 0 if staged is None else int(staged[0])
-    return PreferenceJobCounts(users, added, touched - added, known - touched, cleared, left_out)
+    return PreferenceJobCounts(users, added, touched - added, users - touched, cleared, left_out)
 
 
 def _count(connection: psycopg.Connection[Any]) -> int:
@@ -143,6 +143,7 @@ def _stage(
     dataset: Dataset,
     inferred: Inferred,
     explicit: dict[tuple[int, str], set[str]],
+    existing: set[int],
 ) -> tuple[int, int]:
     left_out = 0
     users = 0
@@ -165,7 +166,7 @@ def _stage(
             low, high = inferred.price[row].tolist()
             price = {"min": round(low, 2), "max": round(high, 2), "source": INFERRED}
             entries.append(None if np.isnan(low) else json.dumps(price))
-            if any(entry not in (None, "{}") for entry in entries):
+            if user in existing and any(entry not in (None, "{}") for entry in entries):
                 users += 1
                 copy.write_row((user, *entries))
     return users, left_out
@@ -205,7 +206,7 @@ def _upsert() -> sql.Composed:
     return sql.SQL(
         "INSERT INTO {table} AS p (user_id, {names}, created_at, updated_at) "
         "SELECT i.user_id, {values}, %(now)s, %(now)s FROM inferred AS i "
-        "JOIN users_db.users AS u ON u.id = i.user_id ORDER BY i.user_id "
+        "ORDER BY i.user_id "
         "ON CONFLICT (user_id) DO UPDATE SET {changes} WHERE {differs}"
     ).format(table=_TABLE, names=names, values=values, changes=changes, differs=differs)
 

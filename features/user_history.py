@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from features.interactions import History, InteractionWeights
 from features.outliers import KEPT, outliers
+from recsys.database.session import driver_connection
 from recsys.domains.recommendations.types import INTERACTION_TYPES
 
 __all__ = [
@@ -246,5 +247,5 @@ def _kept(
 
 def _connection(source: Source) -> psycopg.Connection[Any]:
     if isinstance(source, Session):
-        return cast("psycopg.Connection[Any]", source.connection().connection.driver_connection)
+        return driver_connection(source, "recommendations")
     return source

@@ -86,6 +86,7 @@ from recsys.events.vocabulary import (
     VoidFailed,
 )
 from recsys.jobs.runner import RUNNER
+from recsys.privacy.deleted_users import drop_references_of_deleted
 from recsys.search.handlers import (
     count_click,
     count_search,
@@ -109,7 +110,7 @@ SUBSCRIPTIONS: dict[type[Event], tuple[Handler, ...]] = {
     EmailChanged: (notify_of_email,),
     UserLoggedIn: (bring_cart_along, adopt_views, adopt_interactions, adopt_visits),
     ProfileUpdated: (forget_changed,),
-    UserDeactivated: (forget_changed,),
+    UserDeactivated: (forget_changed, drop_references_of_deleted),
     ProductViewed: (remember_view, settle_view),
     ProductLiked: (remember_like,),
     ProductUpdated: (forget_product,),

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from psycopg import sql
 
 from features.blocks import blocks
-from features.build.column_reader import NO_ID, Progress, Snapshot, open_snapshot
+from features.build.column_reader import NO_ID, Progress, Snapshot, open_shop
 from features.build.consents import ConsentFilter, read_consents
 from features.build.event_files import EventFiles, distinct_of_blocks, in_order, only
 from features.build.incremental import Watermark, counted, here, new_rows
@@ -30,7 +30,6 @@ from features.interactions import Events, InteractionWeights
 from features.outliers import KEPT, outliers
 from features.target import choose_target
 from recsys.artifacts.store import artifact_store
-from recsys.database.addresses import libpq_url
 from recsys.errors import Invalid, NotFound
 from recsys.settings import Settings
 
@@ -166,10 +165,10 @@ def build_reported(
     artifact_store(settings).prepare()
     scratch = scratch_folder(settings)
     limit = None if until is None else sql.Literal(until.astimezone(UTC))
-    with open_snapshot(libpq_url(settings)) as snapshot:
+    with open_shop(settings) as snapshot:
         catalogue = read_catalogue(snapshot, lambda done, total: report("Reading products", done, total))
-        preferences = read_preferences(snapshot, limit)
         consents = read_consents(snapshot)
+        preferences = read_preferences(snapshot, consents, limit)
         if read_all is None:
             reading = _Reading(
                 snapshot,
@@ -358,7 +357,7 @@ def _rows(ids: IdMap, values: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
 
 
 def _nothing(snapshot: Snapshot, until: datetime | None, undated: int) -> str:
-    found = snapshot.connection.execute(
+    found = snapshot.events.connection.execute(
         "SELECT min(created_at) FILTER (WHERE isfinite(created_at)) FROM recommendations_db.user_interactions"
     ).fetchone()
     oldest: Any = None if found is None else found[0]

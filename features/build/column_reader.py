@@ -22,8 +22,9 @@ import psycopg
 from psycopg import sql
 
 from features.build.binary_copy import records
-from recsys.database.addresses import connect_arguments
+from recsys.database.addresses import connect_arguments, libpq_url, libpq_url_of
 from recsys.database.session import reaching
+from recsys.settings import Settings
 
 __all__ = [
     "NO_ID",
@@ -32,6 +33,7 @@ __all__ = [
     "Progress",
     "Snapshot",
     "join_snapshot",
+    "open_shop",
     "open_snapshot",
     "page_bounds",
 ]
@@ -87,8 +89,16 @@ Columns = dict[str, Any]
 class Snapshot:
     """One read-only state of the database, read by one connection or several at once."""
 
-    def __init__(self, connections: Sequence[psycopg.Connection[Any]]) -> None:
+    def __init__(
+        self, connections: Sequence[psycopg.Connection[Any]], events: Snapshot | None = None
+    ) -> None:
         self.connections = tuple(connections)
+        self._events = events
+
+    @property
+    def events(self) -> Snapshot:
+        """The state of the database that has interactions and preferences, which may be another one."""
+        return self if self._events is None else self._events
 
     @property
     def connection(self) -> psycopg.Connection[Any]:
@@ -211,6 +221,26 @@ def page_bounds(number: int, ranges: int, pages: int) -> tuple[int, int | None]:
     """
     first = number * pages
     return first, first + pages if number + 1 < ranges else None
+
+
+@contextmanager
+def open_shop(settings: Settings, *, readers: int = READERS) -> Iterator[Snapshot]:
+    """The shop's database as it is now, and that of interactions and preferences, where it is another one.
+
+    The latter is opened first: what it refers to is there. Raises Unavailable.
+
+    Parameters
+    ----------
+    settings
+        Have the addresses.
+    readers
+        How many connections to each read at once.
+    """
+    shop, events = libpq_url(settings), libpq_url_of("recommendations", settings)
+    with ExitStack() as opened:
+        of_events = None if events == shop else opened.enter_context(open_snapshot(events, readers=readers))
+        snapshot = opened.enter_context(open_snapshot(shop, readers=readers))
+        yield Snapshot(snapshot.connections, of_events)
 
 
 @contextmanager

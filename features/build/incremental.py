@@ -92,7 +92,7 @@ class Watermark:
 
 def here(snapshot: Snapshot) -> Watermark:
     """What this snapshot sees; the rows are not counted yet."""
-    connection = snapshot.connection
+    connection = snapshot.events.connection
     table = sql.Literal(TABLE.as_string(connection))
     allowed = connection.execute(
         "SELECT has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')"
@@ -104,7 +104,7 @@ def here(snapshot: Snapshot) -> Watermark:
 
 def counted(snapshot: Snapshot, mark: Watermark) -> Watermark:
     """The same with all rows of now counted, on the server."""
-    rows, digest = snapshot.totals(TABLE, f"bit_xor({ID_HASH})")
+    rows, digest = snapshot.events.totals(TABLE, f"bit_xor({ID_HASH})")
     return replace(mark, rows=rows, digest=digest)
 
 

@@ -99,7 +99,7 @@ def read_interactions(
     where = only if until is None else sql.SQL("created_at IS NULL OR created_at <= {}").format(until)
     files.add({name: np.empty(0, STORED_AS[name]) for name in EVENT_COLUMNS})
     undated, read, digest = 0, 0, 0
-    for columns in snapshot.read(TABLE, _COLUMNS, where=where, progress=progress):
+    for columns in snapshot.events.read(TABLE, _COLUMNS, where=where, progress=progress):
         time = columns["time"]
         read += int(time.size)
         digest ^= int(columns["digest"][0])

@@ -21,6 +21,7 @@ from psycopg import sql
 from scipy import sparse
 
 from features.build.column_reader import NO_ID, Column, Snapshot
+from features.build.consents import ConsentFilter
 from features.build.product_reader import Taxonomy
 from features.dataset import Preferences
 from features.ids import IdMap
@@ -98,21 +99,17 @@ def _any_column(row: str, facet: str, price: str) -> sql.Composed:
     return sql.SQL("({})").format(sql.SQL(" OR ").join(parts))
 
 
-ALLOWED_USERS = sql.SQL(
-    "NOT EXISTS (SELECT FROM users_db.consents c "
-    "WHERE c.owner = 'user:' || user_id AND NOT c.personalisation)"
-)
-"""The SQL condition of rows whose user does not refuse personalisation."""
-
-
-def read_preferences(snapshot: Snapshot, until: sql.Composable | None = None) -> RawPreferences:
+def read_preferences(
+    snapshot: Snapshot, consents: ConsentFilter, until: sql.Composable | None = None
+) -> RawPreferences:
     """The explicit preferences up to `until` (an SQL timestamptz), or all of them.
+
+    Rows of users who refuse personalisation are left out.
 
     A row that holds only inferred preferences is left out.
     """
     conditions: list[sql.Composable] = [
         sql.SQL("user_id IS NOT NULL"),
-        ALLOWED_USERS,
         sql.SQL("({} OR NOT {})").format(anything_explicit(), anything_inferred()),
     ]
     if until is not None:
@@ -120,11 +117,12 @@ def read_preferences(snapshot: Snapshot, until: sql.Composable | None = None) ->
         conditions.append(updated_in_time)
     where = sql.SQL(" AND ").join(conditions)
     pieces: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
-    for part in snapshot.read(TABLE, _COLUMNS, where=where):
+    for part in snapshot.events.read(TABLE, _COLUMNS, where=where):
         for name, piece in pieces.items():
             piece.append(part[name])
     user = np.concatenate(pieces["user"])
     order = np.argsort(user)
+    order = order[~np.isin(user[order], consents.users)]
     texts = {name: [value for part in pieces[name] for value in part] for name in _TEXTS}
     return RawPreferences(
         user[order],

@@ -23,7 +23,7 @@ from features.build.consents import ConsentFilter
 from features.build.interaction_reader import EVENT_COLUMNS, STORED_AS, TABLE, RawInteractions
 from features.interactions import MICROSECONDS_PER_DAY, InteractionWeights
 from features.outliers import DAILY, KEPT, REPEATED
-from recsys.database.addresses import libpq_url
+from recsys.database.addresses import libpq_url_of
 from recsys.spark.executors import apply_environment, environment_for_executors
 from recsys.spark.session import errors_of_spark
 
@@ -79,16 +79,17 @@ class SparkInteractionReader:
         where: sql.Composable = sql.SQL("true")
         if until is not None:
             where = sql.SQL("created_at IS NULL OR created_at <= {}").format(until)
-        condition = where.as_string(snapshot.connection)
-        ranges = snapshot.ranges(TABLE)
+        events = snapshot.events
+        condition = where.as_string(events.connection)
+        ranges = events.ranges(TABLE)
         pages = _Pages(
-            environment_for_executors(), snapshot.exported(), ranges, column_reader.PAGES_PER_READ, condition
+            environment_for_executors(), events.exported(), ranges, column_reader.PAGES_PER_READ, condition
         )
         rows = self._session.range(0, ranges, 1, ranges).mapInArrow(_reader_of(pages), _SCHEMA_SQL)
         frame = _capped(_allowed(rows, consents), weights)
         with errors_of_spark("did not read all interactions"):
             found = frame.orderBy(*_ORDER).toArrow()
-        undated = snapshot.connection.execute(_UNDATED_QUERY.format(TABLE, where)).fetchall()[0][0]
+        undated = events.connection.execute(_UNDATED_QUERY.format(TABLE, where)).fetchall()[0][0]
         columns = {name: _native(found.column(name), dtype) for name, dtype in STORED_AS.items()}
         return RawInteractions(columns, int(undated), verdict=_native(found.column("verdict"), np.int8))
 
@@ -147,7 +148,7 @@ def _read(pages: _Pages, ranges: list[int]) -> Iterator[pa.RecordBatch]:
     """Read these ranges of pages on this executor."""
     apply_environment(pages.environment)
     where = sql.SQL(pages.where)  # made by psycopg in the command
-    with join_snapshot(libpq_url(), pages.snapshot) as snapshot:
+    with join_snapshot(libpq_url_of("recommendations"), pages.snapshot) as snapshot:
         for number in ranges:
             bounds = page_bounds(number, pages.ranges, pages.pages_per_range)
             found = snapshot.read_range(TABLE, EVENT_COLUMNS, bounds, where)

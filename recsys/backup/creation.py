@@ -143,7 +143,8 @@ def _fill(settings: Settings, staging: Path, progress: Progress) -> Manifest:
         if not _is_waiting(path, var) and not _is_copy(path.relative_to(var), names)
     ]
     files = [*_published(store, names, staging, progress), *_files(var, own, staging, progress)]
-    active = shop.active
+    of_lists = others.get("recommendations", shop)
+    active = of_lists.active
     if active is not None and f"{FILES}/{active[1]}/model.json" not in {each.path for each in files}:
         raise Conflict(
             f"{active[0]} is active and its files are not below {var / active[1]}; "
@@ -156,7 +157,7 @@ def _fill(settings: Settings, staging: Path, progress: Progress) -> Manifest:
         server=max(each.server for each in (shop, *others.values())),
         tool=max(each.tool for each in (shop, *others.values())),
         tables=shop.tables,
-        lists=shop.lists,
+        lists=of_lists.lists,
         redis_keys=saved,
         files=(
             shop.file,

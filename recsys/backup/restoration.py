@@ -115,13 +115,14 @@ def restore(
         for other in others.values():
             replaced.enter_context(_replaced_schemas(other, manifest, overwrite=overwrite))
         _load(url, folder / DATABASE, manifest, progress)
-        _compare(url, manifest.tables, manifest.lists)
+        has_lists = "recommendations" not in others
+        _compare(url, manifest.tables, manifest.lists if has_lists else {})
         for name, other in others.items():
             _load(other, folder / dump_of(name), manifest, progress)
-            _compare(other, manifest.servers[name], {})
+            _compare(other, manifest.servers[name], manifest.lists if name == "recommendations" else {})
             migrate.upgrade(other, server=name)
         schema = migrate.upgrade(url)
-    restored_keys, cached = _fill_redis(settings, folder, url)
+    restored_keys, cached = _fill_redis(settings, folder, others.get("recommendations", url))
     _fill_store(artifact_store(settings))
     return Restoration(
         schema=schema,

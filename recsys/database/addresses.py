@@ -26,6 +26,7 @@ __all__ = [
     "forget_embedded",
     "is_pooled",
     "libpq_url",
+    "libpq_url_of",
     "other_urls",
     "place_of",
     "reason_of",
@@ -91,6 +92,12 @@ def other_urls(settings: Settings | None = None) -> dict[ServerName, str]:
             _parameters(f"postgresql://{rest}", f"RECSYS_DATABASE__{name.upper()}_URL")
             found[name] = f"postgresql+psycopg://{rest}"
     return found
+
+
+def libpq_url_of(server: ServerName, settings: Settings | None = None) -> str:
+    """The address of a server as psycopg takes it: `libpq_url` where its tables lie beside all others."""
+    other = other_urls(settings).get(server)
+    return libpq_url(settings) if other is None else f"postgresql://{other.partition('://')[2]}"
 
 
 def connect_arguments(url: str, *, pooled: bool = False) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from sqlalchemy.orm import Session
 
 from recsys.database.absence import DatabaseAway
 from recsys.database.addresses import replica_url
-from recsys.database.session import engine_of, get_engine, reaching, unit_of_work
+from recsys.database.servers.joint_commit import JointSession
+from recsys.database.session import engine_of, get_engine, other_engines, reaching, unit_of_work
 from recsys.errors import Unavailable
 from recsys.log import get_logger
 from recsys.settings import get_settings
@@ -94,7 +95,7 @@ def read(work: Callable[[Session], T], *, after: int = 0) -> T:
     state = measure(url)
     if state.lag <= get_settings().database.replica_lag_seconds and state.replayed >= after:
         try:
-            with reaching(url), Session(engine_of(url)) as session:
+            with reaching(url), _session(url) as session:
                 found = work(session)
             _READS.labels("replica").inc()
         except DatabaseAway as error:
@@ -105,6 +106,11 @@ def read(work: Callable[[Session], T], *, after: int = 0) -> T:
     _READS.labels("primary").inc()
     with unit_of_work() as session:
         return work(session)
+
+
+def _session(url: str) -> Session:
+    others = other_engines()
+    return JointSession(engine_of(url), others) if others else Session(engine_of(url))
 
 
 def position(session: Session) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any, cast
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -38,6 +39,7 @@ from recsys.settings import Settings, get_settings
 __all__ = [
     "copy_connection",
     "dispose_engines",
+    "driver_connection",
     "engine_of",
     "get_engine",
     "other_engines",
@@ -174,22 +176,34 @@ def _limit(connection: Connection, seconds: float | None) -> None:
 
 
 @contextmanager
-def copy_connection() -> Iterator[psycopg.Connection]:
+def copy_connection(server: ServerName | None = None) -> Iterator[psycopg.Connection]:
     """A connection of psycopg's own for COPY, in one transaction: committed at the end, rolled back on error.
 
     It is not taken from the pool and shares no transaction with `unit_of_work`.
+
+    Parameters
+    ----------
+    server
+        Whose tables it is for; None: the shop's.
 
     Raises
     ------
     Unavailable
         PostgreSQL cannot be reached, or is lost on the way.
     """
-    url = f"postgresql://{database_url().partition('://')[2]}"
-    pooled = is_pooled(get_settings())
+    other = None if server is None else other_urls().get(server)
+    url = f"postgresql://{(other or database_url()).partition('://')[2]}"
+    pooled = other is None and is_pooled(get_settings())
     with reaching(url), psycopg.connect(url, **connect_arguments(url, pooled=pooled)) as connection:
         if pooled:
             connection.execute(_SET_LOCALLY)
         yield connection
+
+
+def driver_connection(session: Session, server: ServerName | None = None) -> psycopg.Connection[Any]:
+    """The connection of psycopg by which a session reads and writes the tables of a server."""
+    connection = session.connection_to(server) if isinstance(session, JointSession) else session.connection()
+    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from types import FrameType
 import psycopg
 from rich.console import Console
 
-from recsys import embedded, environment
+from recsys import embedded
+from recsys.database.addresses import libpq_url, libpq_url_of
 from recsys.demo import showcase
 from recsys.demo.stages import (
     Figures,
@@ -157,8 +158,11 @@ def _address(settings: Settings, pid: int) -> str | None:
 def _show(
     console: Console, settings: Settings, address: str, costs: list[Figures], figures: Path | None
 ) -> None:
-    with psycopg.connect(environment.read(settings).database_url, connect_timeout=10) as connection:
-        users = showcase.sample_users(connection)
+    with (
+        psycopg.connect(libpq_url(settings), connect_timeout=10) as shop,
+        psycopg.connect(libpq_url_of("recommendations", settings), connect_timeout=10) as recommendations,
+    ):
+        users = showcase.sample_users(shop, recommendations)
     model, report = _active_model(settings)
     console.print()
     showcase.show_pages(console, address)
@@ -174,7 +178,7 @@ def _show(
 
 
 def _active_model(settings: Settings) -> tuple[str | None, Path | None]:
-    with psycopg.connect(environment.read(settings).database_url, connect_timeout=10) as connection:
+    with psycopg.connect(libpq_url_of("recommendations", settings), connect_timeout=10) as connection:
         return showcase.report_of_active_model(connection, settings.var)
 
 

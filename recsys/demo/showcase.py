@@ -52,17 +52,25 @@ def why_not(url: str) -> str:
             return " ".join(str(json.loads(error.read()).get("detail", "")).split())
 
 
-def sample_users(connection: psycopg.Connection, count: int = 3) -> list[tuple[int, str]]:
-    """Ids and names of some users with stored recommendations, or of any users."""
-    rows = connection.execute(
-        "SELECT id, username FROM users_db.users u WHERE EXISTS (SELECT 1 FROM "
-        "recommendations_db.product_recommendations r WHERE r.user_id = u.id) ORDER BY id LIMIT %s",
+def sample_users(
+    shop: psycopg.Connection, recommendations: psycopg.Connection, count: int = 3
+) -> list[tuple[int, str]]:
+    """Ids and names of some users with stored recommendations, or of any users.
+
+    Parameters
+    ----------
+    shop, recommendations
+        Connections to the users, and to the stored recommendations.
+    """
+    listed = recommendations.execute(
+        "SELECT DISTINCT user_id FROM recommendations_db.product_recommendations ORDER BY user_id LIMIT %s",
         [count],
     ).fetchall()
-    if not rows:
-        rows = connection.execute(
-            "SELECT id, username FROM users_db.users ORDER BY id LIMIT %s", [count]
-        ).fetchall()
+    rows = shop.execute(
+        "SELECT id, username FROM users_db.users WHERE id = ANY(%(ids)s) OR cardinality(%(ids)s) = 0 "
+        "ORDER BY id LIMIT %(count)s",
+        {"ids": [user for (user,) in listed], "count": count},
+    ).fetchall()
     return [(int(user), str(name)) for user, name in rows]
 
 

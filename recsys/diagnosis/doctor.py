@@ -79,10 +79,14 @@ def examine(settings: Settings) -> list[Finding]:
                 findings[0] = pooler.addresses(settings, connection, findings[0])
                 findings += filter(None, [pooler.replica(settings, connection)])
                 findings += other_servers.findings(settings, connection)
-            for part, look in _STORED.items():
-                findings.append(
-                    _looked(part, look, settings, connection) if ready else _blocked(part, "the schema")
-                )
+            with other_servers.connection_to(settings, "recommendations", connection) as recommendations:
+                for part, look in _STORED.items():
+                    of_part = recommendations if part in _OF_RECOMMENDATIONS else connection
+                    if not ready or of_part is None:
+                        by = "the recommendations server" if ready else "the schema"
+                        findings.append(_blocked(part, by))
+                    else:
+                        findings.append(_looked(part, look, settings, of_part))
     except RecsysError as error:
         findings = [Finding("PostgreSQL", "broken", error.message, "recsys up"), store]
         findings += [_blocked(part, "PostgreSQL") for part in ("schema", *_STORED)]
@@ -311,3 +315,5 @@ _STORED: dict[str, Callable[[Settings, Connection], Finding]] = {
     "clock": machine.clocks,
     "privacy": _privacy,
 }
+_OF_RECOMMENDATIONS = frozenset({"model", "features", "recommendations", "artifacts", "privacy"})
+"""The parts that read tables which may lie on a server of their own."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
 from sqlalchemy import Connection, Table, create_engine, text
 from sqlalchemy.pool import NullPool
 
@@ -11,13 +14,13 @@ from recsys.database.addresses import connect_arguments, other_urls
 from recsys.database.metadata import metadata
 from recsys.database.servers.joint_commit import count_in_doubt
 from recsys.database.servers.placement import ServerName, server_of
-from recsys.database.servers.relocation import left_behind
+from recsys.database.servers.relocation import follows_deletions, left_behind
 from recsys.database.session import reaching
 from recsys.diagnosis.finding import Finding
 from recsys.errors import RecsysError
 from recsys.settings import Settings
 
-__all__ = ["findings"]
+__all__ = ["connection_to", "findings"]
 
 _DOCUMENT = "see docs/operations/scaling.md, Servers of their own"
 _MOST_REFERENCES = 10_000
@@ -31,6 +34,24 @@ WHERE NOT EXISTS (SELECT FROM {target} t WHERE t.{column} = given.id)
 def findings(settings: Settings, shop: Connection) -> list[Finding]:
     """A finding for each server that holds some of the tables, beside the shop's."""
     return [_finding(name, url, shop) for name, url in other_urls(settings).items()]
+
+
+@contextmanager
+def connection_to(settings: Settings, name: ServerName, shop: Connection) -> Iterator[Connection | None]:
+    """A connection to the tables of a server: `shop` where they lie beside all others, None if it is away."""
+    url = other_urls(settings).get(name)
+    if url is None:
+        yield shop
+        return
+    engine = create_engine(url, poolclass=NullPool, connect_args=connect_arguments(url))
+    with ExitStack() as opened:
+        connection = None
+        try:
+            with reaching(url):
+                connection = opened.enter_context(engine.connect())
+        except RecsysError:
+            pass
+        yield connection
 
 
 def _finding(name: ServerName, url: str, shop: Connection) -> Finding:
@@ -73,6 +94,9 @@ def _finding(name: ServerName, url: str, shop: Connection) -> Finding:
             f"{found}; the shop's server still has rows of {', '.join(left)}",
             f"stop the shop and run: recsys migrate --move {name}",
         )
+    if not follows_deletions(driver):
+        found += "; the shop's server does not say which users are deleted"
+        return Finding(part, "attention", found, "recsys migrate")
     if missing:
         return Finding(
             part,

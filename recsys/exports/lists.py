@@ -14,7 +14,8 @@ import duckdb
 import orjson
 import psycopg
 
-from recsys.database.session import copy_connection, unit_of_work
+from recsys.database.servers.copies import bring
+from recsys.database.session import driver_connection, unit_of_work
 from recsys.domains.recommendations.stored_lists import generations
 from recsys.domains.recommendations.stored_lists.rows import first_products
 from recsys.errors import Invalid, NotFound
@@ -39,6 +40,7 @@ _CSV = (
     "header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', allow_quoted_nulls = false"
 )
 
+_ON_SALE = "SELECT id, sku FROM products_db.products WHERE status = 'active'"
 # places are counted again without products that are hidden since
 _ROWS = """
     SELECT username, sku, question, rank, score, reason, user_id, product_id
@@ -50,8 +52,8 @@ _ROWS = """
                    ORDER BY CAST(r.context -> q.question ->> 'rank' AS integer)
                ) AS rank
         FROM recommendations_db.product_recommendations AS r
-            JOIN users_db.users AS u ON u.id = r.user_id
-            JOIN products_db.products AS p ON p.id = r.product_id AND p.status = 'active'
+            JOIN usernames AS u ON u.id = r.user_id
+            JOIN on_sale AS p ON p.id = r.product_id
             JOIN unnest(%(questions)s::text[]) AS q(question) ON r.context ? q.question
         WHERE %(users)s::integer[] IS NULL OR r.user_id = ANY(%(users)s::integer[])
     ) AS ranked
@@ -100,7 +102,11 @@ def export_lists(
         )
     questions = ["any", "new"] if question == "both" else [question]
     parameters = {"questions": questions, "top": top, "users": None if users is None else list(users)}
-    with copy_connection() as connection:
+    with unit_of_work() as session:
+        connection = driver_connection(session, "recommendations")
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        bring(session, "recommendations", "usernames", "SELECT id, username FROM users_db.users")
+        bring(session, "recommendations", "on_sale", _ON_SALE)
         count = _count(connection, parameters)
         if not count[0]:
             raise NotFound("No lists are stored for these users; `recsys serve score` makes them.")
@@ -113,7 +119,6 @@ def export_lists(
 
 
 def _count(connection: psycopg.Connection, parameters: Mapping[str, object]) -> tuple[int, int]:
-    connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     query = f"SELECT count(*), count(DISTINCT user_id) FROM ({_ROWS}) AS rows"  # noqa: S608
     row = connection.execute(query.encode(), parameters).fetchone()
     assert row is not None

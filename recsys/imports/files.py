@@ -300,10 +300,9 @@ class _Importer:
         counts, began = self._report.table("user_interactions"), perf_counter()
         users, products = KnownIds(user_ids), KnownIds(product_ids)
         missing_users = missing_products = 0
-        writes = ("catalogue", "interactions") if self._create_missing else ("interactions",)
         for batch in self._batches(source, kind):
             rows = batch.rows
-            with batch_transaction(*writes) as connection:
+            with batch_transaction(*(["catalogue"] if self._create_missing else [])) as connection:
                 if self._create_missing:
                     missing_users += self._create_users(connection, rows, users)
                     missing_products += self._create_products(connection, rows, products)
@@ -318,6 +317,7 @@ class _Importer:
                         ("product", "unknown product", pl.col("product_id").is_null()),
                     ],
                 )
+            with batch_transaction("interactions") as connection:
                 merged = merge_interactions(connection, known)
             if known.height:
                 first = known["created_at"].min()

@@ -62,9 +62,9 @@ class DatabaseSettings(BaseModel, extra="forbid"):
         A replica that only reads, for what may be a moment old; unset: all is read from `url`.
     replica_lag_seconds
         A replica that is further behind is not read.
-    analytics_url, notifications_url
-        A PostgreSQL of their own for the documented tables of `analytics_db` and of `notifications_db`, not
-        through PgBouncer; unset: they lie beside all others.
+    analytics_url, notifications_url, recommendations_url
+        A PostgreSQL of its own for the tables of `analytics_db`, `notifications_db` or `recommendations_db`,
+        not through PgBouncer; unset: they lie beside all others.
     pool_size
         Connections that a process keeps to each server; under load it opens up to twice as many.
     """
@@ -75,6 +75,7 @@ class DatabaseSettings(BaseModel, extra="forbid"):
     replica_lag_seconds: float = Field(default=2.0, gt=0)
     analytics_url: SecretStr | None = None
     notifications_url: SecretStr | None = None
+    recommendations_url: SecretStr | None = None
     pool_size: int = Field(default=10, ge=1)
 
     @field_validator("url")
@@ -84,7 +85,7 @@ class DatabaseSettings(BaseModel, extra="forbid"):
             setting_values.database_address(url.get_secret_value())
         return url
 
-    @field_validator("direct_url", "replica_url", "analytics_url", "notifications_url")
+    @field_validator("direct_url", "replica_url", "analytics_url", "notifications_url", "recommendations_url")
     @classmethod
     def _names_another_server(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None:

@@ -210,7 +210,7 @@ def _complete(
 ) -> int:
     with unit_of_work() as session:
         lists = arm_lists(session)[registered.name]
-    with copy_connection() as connection:
+    with copy_connection("recommendations") as connection:
         listed = users_with_lists(connection, lists.id)
     missing = np.setdiff1d(users_of_arms(tests, registered.name, users), np.array(listed, dtype=np.int64))
     if not missing.size:

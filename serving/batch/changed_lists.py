@@ -89,7 +89,7 @@ def score_some(
     """
     wanted, inactive = users_to_score(prepared.model, get_settings().serving)
     assert live.read_up_to is not None
-    with copy_connection() as connection:
+    with copy_connection("recommendations") as connection:
         changed = changed_users(connection, DatabaseState.read(live.read_up_to))
         listed = np.array(users_with_lists(connection, live.id), dtype=np.int64)
     users = wanted[np.isin(wanted, changed) | ~np.isin(wanted, listed)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from psycopg import sql
 from sqlalchemy.orm import Session
 
 from features.user_history import FIRST, UserInteractions
+from recsys.database.session import driver_connection
 from recsys.domains.recommendations.interactions.recent import TAKES_BACK
 from recsys.domains.recommendations.tables import UserInteraction
 from recsys.domains.recommendations.types import INTERACTION_TYPES
@@ -150,7 +151,7 @@ def of_session(session: Session, session_id: str) -> SeenProducts:
 
 
 def _seen_products(session: Session, query: sql.SQL, person: int | str) -> SeenProducts:
-    connection = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
+    connection = driver_connection(session, "recommendations")
     rows = connection.execute(query, [person]).fetchall()
     return SeenProducts(
         {row[0] for row in rows}, {row[0] for row in rows if row[1]}, {row[0] for row in rows if row[2]}

@@ -9,13 +9,13 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import psycopg
 import redis
+from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.cache import keys
 from recsys.cache.client import get_redis
-from recsys.database.session import copy_connection
+from recsys.database.session import copy_connection, unit_of_work
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists.codec import StoredList, pack
 from recsys.domains.recommendations.stored_lists.user_lists import store_lists
@@ -102,7 +102,7 @@ def write_user_lists(
             made_at = int(clock.now().timestamp())
             if recent:
                 storage.note_recent(users_of_batch.tolist())
-            with copy_connection() as connection:
+            with copy_connection("recommendations") as connection:
                 lists_by_user = batch.lists(connection)
             writer.write(
                 {
@@ -143,8 +143,8 @@ class _BackgroundWriter:
             self._last.result()
 
     def _store(self, packed: Mapping[int, bytes]) -> None:
-        with copy_connection() as connection:
-            self._storage.add(connection, packed)
+        with unit_of_work() as session:
+            self._storage.add(session, packed)
 
 
 class ListStorage:
@@ -187,9 +187,9 @@ class ListStorage:
         except (redis.RedisError, OSError, Unavailable) as error:
             _log.warning("recent interactions stay in Redis", error=str(error))
 
-    def add(self, connection: psycopg.Connection, packed: Mapping[int, bytes]) -> None:
+    def add(self, session: Session, packed: Mapping[int, bytes]) -> None:
         """Store packed lists by user, of those who still want them."""
-        stored = store_lists(connection, self.generation, packed)
+        stored = store_lists(session, self.generation, packed)
         for user, made in packed.items():
             # a former list of the same user, whose writer was slower, need not consider what was noted here
             if stored.get(user) is not made:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import LiteralString
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,8 @@ from psycopg import sql
 
 from models.registry import registry
 from models.registry.registry import RegisteredModel
-from recsys.database.session import copy_connection, unit_of_work
+from recsys.database.servers.copies import bring
+from recsys.database.session import driver_connection, unit_of_work
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists import generations
 from recsys.domains.recommendations.stored_lists.changes import DatabaseState
@@ -30,15 +32,18 @@ __all__ = ["Preparation", "begin_generation", "prepare", "users_to_score"]
 
 _log = get_logger(__name__)
 
+_ALLOWED: LiteralString = """
+    SELECT u.id, u.last_seen >= to_timestamp(%(since)s) IS TRUE AS was_seen FROM users_db.users u
+    WHERE u.is_active AND NOT EXISTS (
+        SELECT FROM users_db.consents c WHERE c.owner = 'user:' || u.id AND NOT c.personalisation)
+"""
 _USERS = sql.SQL(
     """
-    SELECT u.id, (u.last_seen >= since.moment IS TRUE OR EXISTS (
+    SELECT u.id, (u.was_seen OR EXISTS (
         SELECT FROM recommendations_db.user_interactions i
         WHERE i.user_id = u.id AND i.created_at >= since.moment))::integer AS is_recent
-    FROM users_db.users u CROSS JOIN to_timestamp(%s) AS since (moment)
-    WHERE u.is_active AND EXISTS (SELECT FROM recommendations_db.user_interactions i WHERE i.user_id = u.id)
-        AND NOT EXISTS (
-            SELECT FROM users_db.consents c WHERE c.owner = 'user:' || u.id AND NOT c.personalisation)
+    FROM allowed_users u CROSS JOIN to_timestamp(%s) AS since (moment)
+    WHERE EXISTS (SELECT FROM recommendations_db.user_interactions i WHERE i.user_id = u.id)
     ORDER BY u.id
     """
 )
@@ -137,7 +142,9 @@ def users_to_score(model: LoadedModel, settings: ServingSettings) -> tuple[npt.N
     """
     days = settings.stored_active_days
     since = model.model.moment_ / 1e6 - days * 86_400 if days else -np.inf
-    with copy_connection() as connection:
+    with unit_of_work() as session:
+        bring(session, "recommendations", "allowed_users", _ALLOWED, {"since": float(since)})
+        connection = driver_connection(session, "recommendations")
         users, is_recent = read_integers(connection, _USERS, ["id", "is_recent"], [float(since)])
     # without a limit also users whose interactions have no time
     stored = users[is_recent > 0] if days else users

@@ -5,19 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import psycopg
 from redis.exceptions import RedisError
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.cache import keys
 from recsys.cache.client import get_redis
 from recsys.database.after_commit import after_commit
+from recsys.database.collecting import collect
+from recsys.database.session import driver_connection
 from recsys.domains.recommendations.stored_lists import generations, locks
 from recsys.domains.recommendations.stored_lists.arm_lists import arm_lists, drop_arm_lists
 from recsys.domains.recommendations.stored_lists.codec import StoredList, pack
@@ -36,10 +38,7 @@ from serving.state.serving_data import ServingData
 
 __all__ = ["fresh_data", "load_ahead", "refresh_before_commit", "refresh_lists", "remove_list"]
 
-_USERS_KEY = "serving.users_to_refresh"
 _log = get_logger(__name__)
-# a scoring holds this lock exclusively; its lists are newer than one refreshed meanwhile, so none is
-_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock_shared(:lock)")
 _REMOVE = (
     text("DELETE FROM recommendations_db.stored_lists WHERE user_id = :user"),
     text("DELETE FROM recommendations_db.product_recommendations WHERE user_id = :user"),
@@ -51,22 +50,11 @@ def refresh_before_commit(session: Session, user: int) -> None:
 
     One pass for the users of many events takes a third of the time of one pass for each.
     """
-    users: set[int] | None = session.info.get(_USERS_KEY)
-    if users is None:
-        users = session.info[_USERS_KEY] = set()
-        event.listen(session, "before_commit", _refresh_noted)
-    users.add(user)
+    collect(session, _refresh, user)
 
 
-def _refresh_noted(session: Session) -> None:
-    # SQLAlchemy calls this for the release of a savepoint, too
-    if session.in_nested_transaction():
-        return
-    noted: set[int] = session.info[_USERS_KEY]
-    users = sorted(noted)
-    noted.clear()
-    if users:
-        refresh_lists(session, users)
+def _refresh(session: Session, users: list[int]) -> None:
+    refresh_lists(session, sorted(set(users)))
 
 
 def refresh_lists(session: Session, users: Sequence[int]) -> set[int]:
@@ -84,14 +72,15 @@ def refresh_lists(session: Session, users: Sequence[int]) -> set[int]:
     recent = _recent(users)
     refusing = without_personalisation(session, users)
     waiting = [user for user in users if user not in refusing and (recent is None or recent[user])]
-    if not waiting or not session.scalars(_TRY_LOCK, {"lock": locks.SCORING_LOCK}).one():
+    # the lists of a scoring are newer than one refreshed meanwhile, so none is
+    if not waiting or not locks.share_scoring(session):
         return set()
     live = generations.live(session)
     data = fresh_data()
     model = data.model
     if live is None or model is None or model.registered.name != live.model:
         return set()
-    connection = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
+    connection = driver_connection(session, "recommendations")
     packed = _packed(connection, data, model, live, np.array(sorted(set(waiting)), dtype=np.int64))
     stored = replace_lists(session, live.id, packed)
     if not stored:

@@ -92,7 +92,7 @@ def write_shared_lists(generation: int, data: ServingData, seconds: int) -> int:
             of_products = [key.subject for key in part if key.placement == Placement.BOUGHT_TOGETHER]
             lookups.co_purchases.count([int(product) for product in of_products])
         packed = {key: pack(make(data, lookups, key, generation)) for key in part}
-        with copy_connection() as connection:
+        with copy_connection("recommendations") as connection:
             shared.store(connection, generation, packed)
         if in_redis:
             try:

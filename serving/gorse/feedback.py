@@ -143,20 +143,38 @@ def list_feedback(
     limit: int,
 ) -> list[tuple[int, dict[str, Any]]]:
     """Return feedback by its number, each with it: of a user, on an item, of a type. Raises NotFound."""
-    query = (
-        select(UserInteraction, User.username, Product.sku)
-        .join(User, User.id == UserInteraction.user_id)
-        .join(Product, Product.id == UserInteraction.product_id)
-        .where(UserInteraction.id > after, Product.sku.is_not(None))
-    )
+    query = select(UserInteraction).where(UserInteraction.user_id.is_not(None))
     if user is not None:
         query = query.where(UserInteraction.user_id == user_of(session, user))
     if item is not None:
         query = query.where(UserInteraction.product_id == product_of(session, item))
     if feedback_type is not None:
         query = query.where(UserInteraction.interaction_type == interaction_type(feedback_type))
-    rows = session.execute(query.order_by(UserInteraction.id).limit(limit))
-    return [(row.id, _feedback(row, username, sku)) for row, username, sku in rows]
+    found: list[tuple[int, dict[str, Any]]] = []
+    while len(found) < limit:
+        some = query.where(UserInteraction.id > after).order_by(UserInteraction.id).limit(limit)
+        rows = session.scalars(some).all()
+        named = _named(session, rows)
+        found += [(row.id, _feedback(row, *named[row.id])) for row in rows if row.id in named]
+        if len(rows) < limit:
+            break
+        after = rows[-1].id
+    return found[:limit]
+
+
+def _named(session: Session, rows: Sequence[UserInteraction]) -> dict[int, tuple[str, str]]:
+    """The username and the SKU of interactions, by their number, where both are there."""
+    users = select(User.id, User.username).where(User.id.in_({row.user_id for row in rows}))
+    products = select(Product.id, Product.sku).where(
+        Product.id.in_({row.product_id for row in rows}), Product.sku.is_not(None)
+    )
+    usernames = {each.id: each.username for each in session.execute(users)}
+    skus = {each.id: str(each.sku) for each in session.execute(products)}
+    return {
+        row.id: (usernames[row.user_id], skus[row.product_id])
+        for row in rows
+        if row.user_id in usernames and row.product_id in skus
+    }
 
 
 def _feedback(row: UserInteraction, username: str, sku: str | None) -> dict[str, Any]:

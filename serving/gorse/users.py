@@ -39,8 +39,8 @@ _NEIGHBORS = text(
             AND i.interaction_type <> 'dismissed'
         GROUP BY s.user_id, s.number
     )
-    SELECT u.username, c.number / sqrt(c.products * greatest((SELECT count(*) FROM own), 1)) AS score
-    FROM counted AS c JOIN users_db.users AS u ON u.id = c.user_id
+    SELECT c.user_id, c.number / sqrt(c.products * greatest((SELECT count(*) FROM own), 1)) AS score
+    FROM counted AS c
     ORDER BY score DESC, c.user_id OFFSET :offset LIMIT :limit
     """
 )
@@ -90,7 +90,10 @@ def list_users(session: Session, after: int, limit: int) -> list[tuple[int, dict
 def neighbors(session: Session, name: str, limit: int, offset: int) -> list[tuple[str, float]]:
     """Return the names of users with the same products, and how alike they are, 0 to 1. Raises NotFound."""
     parameters = {"user": user_of(session, name), "limit": limit, "offset": offset}
-    return [(row.username, float(row.score)) for row in session.execute(_NEIGHBORS, parameters)]
+    found = {row.user_id: float(row.score) for row in session.execute(_NEIGHBORS, parameters)}
+    query = select(User.id, User.username).where(User.id.in_(found))
+    names = {row.id: row.username for row in session.execute(query)}
+    return [(names[user], score) for user, score in found.items() if user in names]
 
 
 def delete_user(name: str) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
+from recsys.database.servers.copies import bring
 from serving.segments.members import SegmentMember, kept
 
 __all__ = ["MIN_REPEATS", "back_in_stock", "due_replenishment", "lower_prices"]
@@ -19,10 +20,9 @@ _DUE = text(
     """
     WITH days AS (
         SELECT DISTINCT user_id, product_id, date_trunc('day', created_at) AS day
-        FROM recommendations_db.user_interactions
+        FROM recommendations_db.user_interactions i
         WHERE interaction_type = 'purchase' AND user_id IS NOT NULL AND created_at < :now
-          AND NOT EXISTS (SELECT FROM users_db.consents c
-                          WHERE c.owner = 'user:' || user_id AND NOT c.personalisation)
+          AND NOT EXISTS (SELECT FROM refusing r WHERE r.user_id = i.user_id)
     ), bought AS (
         SELECT user_id, product_id, day,
                day - lag(day) OVER (PARTITION BY user_id, product_id ORDER BY day) AS waited
@@ -39,15 +39,22 @@ _DUE = text(
         SELECT own.user_id, own.product_id, i.repeats, i.purchases,
                own.last + CASE WHEN own.repeats >= 2 THEN own.waited ELSE i.waited END AS at
         FROM own JOIN intervals i USING (product_id)
-        JOIN products_db.products p ON p.id = own.product_id AND p.status = 'active'
+        JOIN on_sale p ON p.id = own.product_id
     )
     SELECT user_id, product_id, at, (repeats + 1.0) / (purchases + 2.0) AS chance FROM due
     WHERE at >= :now AND at < :until
     ORDER BY chance DESC, at, user_id, product_id
     """
 )
-_LOOKED = """
-    , looked AS (
+# the users and products that `_DUE` is about
+_REFUSING: LiteralString = """
+    SELECT CAST(substr(owner, 6) AS integer) AS user_id FROM users_db.consents
+    WHERE owner LIKE 'user:%%' AND NOT personalisation
+"""
+_ON_SALE: LiteralString = "SELECT id FROM products_db.products WHERE status = 'active'"
+_LOOKED = text(
+    """
+    WITH looked AS (
         SELECT i.user_id, i.product_id, max(i.created_at) AS at
         FROM recommendations_db.user_interactions i JOIN changed USING (product_id)
         WHERE i.interaction_type IN ('view', 'like', 'add_to_cart') AND i.user_id IS NOT NULL
@@ -61,8 +68,9 @@ _LOOKED = """
           AND b.interaction_type IN ('purchase', 'dismissed') AND b.created_at >= l.at AND b.created_at < :now
     )
     ORDER BY at DESC, user_id, product_id
-"""
-_LOWER = """
+    """
+)
+_LOWER: LiteralString = """
     WITH moves AS (
         SELECT o.data ->> 'product_id' AS product, o.data ->> 'variant_id' AS variant, o.id, o.occurred_at,
                coalesce(CAST(o.data ->> 'former_price' AS numeric),
@@ -70,34 +78,31 @@ _LOWER = """
                             PARTITION BY o.data ->> 'product_id', o.data ->> 'variant_id' ORDER BY o.id)
                ) AS former
         FROM analytics_db.outbox o
-        WHERE o.name = 'product.price_changed' AND o.occurred_at < :now
+        WHERE o.name = 'product.price_changed' AND o.occurred_at < %(now)s
     ), of_days AS (
         SELECT DISTINCT ON (product, variant) product, variant, former,
                max(occurred_at) OVER (PARTITION BY product, variant) AS changed_at
-        FROM moves WHERE occurred_at >= :since
+        FROM moves WHERE occurred_at >= %(since)s
         ORDER BY product, variant, id
-    ), changed AS (
-        SELECT p.id AS product_id, max(d.changed_at) AS changed_at
+    )
+    SELECT p.id AS product_id, max(d.changed_at) AS changed_at
         FROM of_days d
         JOIN products_db.products p ON d.product = CAST(p.id AS text) AND p.status = 'active'
         LEFT JOIN products_db.product_variants v ON d.variant = CAST(v.id AS text)
         WHERE (d.variant IS NULL OR v.id IS NOT NULL)
           AND (coalesce(v.price, p.price) < d.former OR d.former IS NULL AND p.price < p.compare_price)
         GROUP BY p.id
-    )
 """
-_AGAIN = """
-    WITH changed AS (
+_AGAIN: LiteralString = """
         SELECT g.product_id, max(g.created_at) AS changed_at
         FROM products_db.inventory_logs g
         JOIN products_db.products p ON p.id = g.product_id AND p.status = 'active'
-        WHERE g.created_at >= :since AND g.created_at < :now AND g.old_quantity <= 0
+        WHERE g.created_at >= %(since)s AND g.created_at < %(now)s AND g.old_quantity <= 0
           AND (g.new_quantity > 0 OR g.new_quantity IS NULL)
           AND EXISTS (SELECT FROM products_db.product_variants v
                       WHERE v.product_id = g.product_id
                         AND (v.inventory_quantity > 0 OR NOT v.inventory_tracking))
         GROUP BY g.product_id
-    )
 """
 
 
@@ -109,6 +114,8 @@ def due_replenishment(session: Session, now: datetime, days: float, limit: int) 
     another one followed, with a success and a failure added (Laplace). Products with fewer than `MIN_REPEATS`
     repeat purchases have no interval.
     """
+    bring(session, "recommendations", "refusing", _REFUSING, indexed=["user_id"])
+    bring(session, "recommendations", "on_sale", _ON_SALE)
     values = {"now": now, "until": now + timedelta(days=days), "repeats": MIN_REPEATS}
     return _members(session, _DUE, values, limit)
 
@@ -138,10 +145,10 @@ def back_in_stock(
 
 
 def _who_looked(
-    session: Session, changed: str, now: datetime, days: float, looked_since: datetime, limit: int
+    session: Session, changed: LiteralString, now: datetime, days: float, looked_since: datetime, limit: int
 ) -> list[SegmentMember]:
-    values = {"now": now, "since": now - timedelta(days=days), "looked_since": looked_since}
-    return _members(session, text(changed + _LOOKED), values, limit)
+    bring(session, "recommendations", "changed", changed, {"now": now, "since": now - timedelta(days=days)})
+    return _members(session, _LOOKED, {"now": now, "looked_since": looked_since}, limit)
 
 
 def _members(session: Session, query: TextClause, values: dict[str, Any], limit: int) -> list[SegmentMember]:

@@ -56,9 +56,9 @@ def test_a_row_of_the_matrix_is_the_summed_history(shop: Shop, rows: Rows) -> No
 def test_limits_repeats_strangers_and_order(shop: Shop, rows: Rows) -> None:
     rows.events(*(Event(1, i, "view", NOON - i * DAY) for i in range(5)), Event(2, 9, "like", NOON))
     weights = InteractionWeights()
-    with shop.connect() as connection:
-        found = histories(connection, [2, 1, 10**12, 1], weights, MOMENT, limit=3)
-        assert histories(connection, [], weights, MOMENT) == []
+    with unit_of_work() as session:
+        found = histories(session, [2, 1, 10**12, 1], weights, MOMENT, limit=3)
+        assert histories(session, [], weights, MOMENT) == []
     assert [history.products.tolist() for history in found] == [[9], [2, 1, 0], [], [2, 1, 0]]
     assert found[0].weights.tolist() == [2.0]
     assert found[1].weights.tolist() == pytest.approx([0.5 ** (2 / 90), 0.5 ** (1 / 90), 1.0])
@@ -69,7 +69,7 @@ def test_limits_repeats_strangers_and_order(shop: Shop, rows: Rows) -> None:
 
 def test_a_guest_is_found_by_the_session(shop: Shop, rows: Rows) -> None:
     rows.events(Event(None, 4, "purchase", session="it's"), Event(None, 5, "view", session="other"))
-    with shop.connect() as connection:
-        found = guest_history(connection, "it's", InteractionWeights(), MOMENT)
+    with unit_of_work() as session:
+        found = guest_history(session, "it's", InteractionWeights(), MOMENT)
         assert (found.products.tolist(), found.weights.tolist()) == ([4], [5.0])
-        assert guest_history(connection, "nobody", InteractionWeights(), MOMENT).products.size == 0
+        assert guest_history(session, "nobody", InteractionWeights(), MOMENT).products.size == 0

@@ -28,7 +28,7 @@ from rich.table import Table
 from recsys import clock, embedded
 from recsys.database.addresses import libpq_url
 from recsys.database.migrate import upgrade
-from recsys.database.session import copy_connection, get_engine, unit_of_work
+from recsys.database.session import get_engine, unit_of_work
 from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from recsys.domains.recommendations.stored_lists import generations
 from recsys.domains.recommendations.stored_lists.codec import Entry, StoredList, pack
@@ -142,8 +142,8 @@ def _write(batches: list[Lists]) -> None:
         before = None if shown is None else shown.id
         generation, _ = generations.start(session, MODEL, "1")
     for packed in batches:
-        with copy_connection() as connection:
-            store_lists(connection, generation, packed)
+        with unit_of_work() as session:
+            store_lists(session, generation, packed)
     expires = clock.now() + timedelta(hours=24)
     with unit_of_work() as session:
         users, rows = write_rows(

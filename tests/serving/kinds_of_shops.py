@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import psycopg
-
 from features.dataset import Dataset
 from recsys.domains.recommendations.types import INTERACTION_TYPES
 from tests.models.shops import SHOPS
+from tests.support.hosts.routed_connection import connected
 
 __all__ = ["DISMISSED", "HIDDEN", "open_shop"]
 
@@ -25,7 +24,7 @@ ONCE = "durable goods"
 def open_shop(database_url: str, kind: str) -> None:
     """Fill the tables with the generated shop; the same each time."""
     data = SHOPS[kind](users=USERS)  # type: ignore[call-arg]
-    with psycopg.connect(database_url) as connection:
+    with connected(database_url) as connection:
         cursor = connection.cursor()
         cursor.execute("INSERT INTO products_db.categories (id, name, slug) VALUES (1, 'All', 'all')")
         cursor.execute("INSERT INTO recommendations_db.category_policies VALUES (1, %s)", [kind != ONCE])

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import psycopg
 
 from models.base import Recommender
 from models.ranking.calibration import BuyingChances, Calibration
 from models.registry import registry
 from recsys.database.session import unit_of_work
 from recsys.settings import get_settings
+from tests.support.hosts.routed_connection import connected
 
 PRODUCTS = 120
 """1-60 coffee (category 2, below food 1), 61-90 lamps (4, below home 3), 91-120 chairs (5, below home 3)."""
@@ -23,7 +23,7 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 def open_shop(database_url: str) -> None:
     """Fill the tables; the same shop each time."""
     chance = np.random.default_rng(7)
-    with psycopg.connect(database_url) as connection:
+    with connected(database_url) as connection:
         cursor = connection.cursor()
         cursor.executemany(
             "INSERT INTO products_db.categories (id, name, slug, parent_id) VALUES (%s, %s, %s, %s)",

@@ -75,6 +75,7 @@ def test_a_stored_list(client: httpx.Client, executed: Callable[[], set[str]]) -
     assert len(executed()) <= MOST_STORED, "\n".join(sorted(executed()))
 
 
+@pytest.mark.one_server
 def test_a_live_list(client: httpx.Client, executed: Callable[[], set[str]]) -> None:
     event = {"user_id": 1, "product_id": 5, "interaction_type": "view"}
     assert client.post("/api/v1/interactions", json=event).status_code < 300

@@ -138,6 +138,7 @@ def test_without_postgresql_the_rules_hold_by_what_the_model_remembers(
     assert ask(client, 11)["provenance"]["source"] == "live"
 
 
+@pytest.mark.one_server
 def test_a_user_whose_past_was_deleted_is_shown_nothing_of_it(
     client: httpx.Client, scored_shop: Shop, redis_client: redis.Redis
 ) -> None:

@@ -120,8 +120,8 @@ def newer_histories(shop: Shop, model: Recommender) -> dict[int, History]:
             moment,
         )
     ]
-    with shop.connect() as connection:
-        found = histories(connection, users, weights_of(get_settings()), model.moment_)
+    with unit_of_work() as session:
+        found = histories(session, users, weights_of(get_settings()), model.moment_)
     return dict(zip(users, found, strict=True))
 
 
@@ -189,8 +189,8 @@ def test_lists_that_are_made_when_asked_are_the_models_own_as_well(
     repeats = bool(execute(shop, "SELECT repeat_purchases FROM recommendations_db.category_policies")[0][0])
     sold, closed = eligible(shop, repeats)
     users = sorted(closed)[:20]
-    with shop.connect() as connection:
-        user_histories = histories(connection, users, weights_of(get_settings()), model.moment_)
+    with unit_of_work() as session:
+        user_histories = histories(session, users, weights_of(get_settings()), model.moment_)
     for user, history in zip(users, user_histories, strict=True):
         for question in ("any", "new"):
             only = np.setdiff1d(sold, sorted(closed[user][question]))

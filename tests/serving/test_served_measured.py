@@ -87,7 +87,7 @@ def swap_places(report: ServedReport) -> None:
         entries[0], entries[19] = entries[19], entries[0]
         names = stored.generation, stored.model, stored.version
         swapped[user] = pack(StoredList(*names, entries, stored.made_at, stored.new))
-    with copy_connection() as connection:
+    with copy_connection("recommendations") as connection:
         connection.cursor().executemany(
             "UPDATE recommendations_db.stored_lists SET list = %s WHERE user_id = %s AND generation_id = %s",
             [(packed, user, report.generation) for user, packed in swapped.items()],

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import psycopg
-
 from features.dataset import Dataset
 from recsys.domains.recommendations.types import INTERACTION_TYPES
+from tests.support.hosts.routed_connection import connected
 
 NOON = datetime(2017, 6, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -36,11 +35,11 @@ class Rows:
         self.url = url
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
-        with psycopg.connect(self.url) as connection:
+        with connected(self.url) as connection:
             connection.execute(statement, parameters)
 
     def many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        with psycopg.connect(self.url) as connection, connection.cursor() as cursor:
+        with connected(self.url) as connection, connection.cursor() as cursor:
             cursor.executemany(statement, rows)
 
     def users(self, *ids: int) -> None:

@@ -23,6 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from recsys import embedded
 from recsys.database.servers.placement import server_of_text
+from recsys.database.servers.relocation import follow_deletions
 from recsys.settings import Settings
 from tests.support.databases import CLONE, Databases
 
@@ -115,6 +116,9 @@ def migrated_template(servers: Servers) -> str:
     name = "migrated"
     _execute(servers, "CREATE DATABASE {}", name)
     migrate.upgrade(servers.database(name))
+    if os.environ.get("TESTS_DATABASES") == "several":
+        with psycopg.connect(servers.database(name)) as connection:
+            follow_deletions(connection)
     return name
 
 

@@ -8,14 +8,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import psycopg
 import pytest
 import redis
 
 from recsys.cache import client as cache
-from recsys.database.addresses import other_urls
 from recsys.database.servers.placement import SERVER_NAMES, ServerName
 from recsys.own_ids.resolver import RESOLVER
 from recsys.settings import Settings, get_settings
@@ -23,7 +21,7 @@ from tests.support import warm
 from tests.support.databases import Databases
 from tests.support.hosts.pgbouncer import pgbouncer, through
 from tests.support.hosts.redis_cluster import RunningCluster, redis_cluster
-from tests.support.hosts.routed_connection import RoutedConnection
+from tests.support.hosts.routed_connection import connected
 from tests.support.servers import ROOT, Servers
 
 
@@ -38,10 +36,7 @@ class Shop:
 
     def connect(self, *, autocommit: bool = False) -> psycopg.Connection:
         """A connection to the shop's rows, in whichever databases they lie."""
-        others = {name: f"postgresql://{url.partition('://')[2]}" for name, url in other_urls().items()}
-        if not others:
-            return psycopg.connect(self.database_url, autocommit=autocommit)
-        return cast("psycopg.Connection", RoutedConnection(self.database_url, others, autocommit=autocommit))
+        return connected(self.database_url, autocommit=autocommit)
 
     def run(
         self, *args: object, timeout: float = 120, **environment: str
@@ -116,6 +111,8 @@ def other_servers(
 def _several_servers(request: pytest.FixtureRequest) -> None:
     """Where TESTS_DATABASES=several asks for it, any test of a shop runs on several databases."""
     if os.environ.get("TESTS_DATABASES") == "several":
+        if request.node.get_closest_marker("one_server") is not None:
+            pytest.skip("it is about a shop whose tables lie in one database")
         request.getfixturevalue("other_servers")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,10 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.orm import Session
 
+from recsys.database.servers.copies import bring
 from recsys.domains.recommendations.ab_tests.assignment import fallback_label, label
 from recsys.domains.recommendations.ab_tests.design import ExperimentDesign
+from training.online.paid_lines import bring_paid_lines
 
 __all__ = ["PAST", "ArmOutcomes", "read_sessions", "read_users"]
 
@@ -23,6 +25,11 @@ PAST = timedelta(days=28)
 Values = npt.NDArray[np.float64]
 _LABELS = (bindparam("arms", type_=ARRAY(TEXT)), bindparam("fallbacks", type_=ARRAY(TEXT)))
 
+_PAST_ORDERS: LiteralString = """
+    SELECT user_id, total_price FROM orders_db.orders
+    WHERE financial_status IN ('paid', 'partially_refunded') AND created_at >= %(past)s
+      AND created_at < %(since)s AND user_id IS NOT NULL
+"""
 # An outcome is final: it ends a fixed time after the first list. Joined by user, whose numbers are not known
 # to the planner yet; the lists that a product was in are looked up only for what people did.
 _USERS = text(
@@ -47,12 +54,6 @@ _USERS = text(
                CASE interaction_type WHEN 'add_to_cart' THEN 'carted' ELSE 'purchased' END
         FROM recommendations_db.user_interactions
         WHERE interaction_type IN ('add_to_cart', 'purchase') AND created_at >= :since AND created_at < :until
-    ), lines AS (
-        SELECT o.user_id, o.created_at AS at, l.product_id,
-               l.quantity * l.price - coalesce(l.total_discount, 0) AS paid
-        FROM orders_db.orders o JOIN orders_db.order_items l ON l.order_id = o.id
-        WHERE o.financial_status IN ('paid', 'partially_refunded') AND o.created_at >= :since
-          AND o.created_at < :until
     ), parts AS (
         SELECT d.user_id, d.kind, 0 AS revenue, 0 AS spent, 0 AS past_orders, 0 AS past_spent, 0 AS past_acts
         FROM interactions d JOIN people p ON p.user_id = d.user_id
@@ -66,13 +67,11 @@ _USERS = text(
                    WHERE x.user_id = s.user_id AND x.shown_at <= s.at AND x.shown_at >= :since
                      AND x.arm = ANY(:arms || :fallbacks) AND s.product_id = ANY(x.product_ids)
                ) THEN s.paid ELSE 0 END, s.paid, 0, 0, 0
-        FROM lines s JOIN people p ON p.user_id = s.user_id
+        FROM paid_lines s JOIN people p ON p.user_id = s.user_id
         WHERE s.at >= p.first_at AND s.at < p.first_at + :outcome
         UNION ALL
         SELECT o.user_id, NULL, 0, 0, 1, o.total_price, 0
-        FROM orders_db.orders o JOIN people p ON p.user_id = o.user_id
-        WHERE o.financial_status IN ('paid', 'partially_refunded') AND o.created_at >= :past
-          AND o.created_at < :since
+        FROM past_orders o JOIN people p ON p.user_id = o.user_id
         UNION ALL
         SELECT i.user_id, NULL, 0, 0, 0, 0, 1
         FROM recommendations_db.user_interactions i JOIN people p ON p.user_id = i.user_id
@@ -162,15 +161,18 @@ def read_users(
     session: Session, name: str, design: ExperimentDesign, *, since: datetime, until: datetime
 ) -> ArmOutcomes:
     """Read the users of an experiment that began at `since`, with what they did until `until`."""
-    rows = session.execute(_USERS, {**_given(name, design, since, until), "past": since - PAST}).all()
+    past = since - PAST
+    bring_paid_lines(session, since, until)
+    bring(session, "recommendations", "past_orders", _PAST_ORDERS, {"past": past, "since": since})
+    rows = session.execute(_USERS, {**_given(name, design, since, until), "past": past}).all()
     outcomes = _outcomes(rows, len(design.arms), ("clicked", "carted", "bought", "revenue", "spent"))
     kept = [row for row in rows if row.arm == row.other_arm]
-    past = np.array(
+    covariates = np.array(
         [(float(row.past_orders), float(row.past_spent), float(row.past_acts)) for row in kept],
         dtype=np.float64,
     ).reshape(-1, 3)
     # sums of people's acts have long tails, which would leave the regression to a few of them
-    return ArmOutcomes(**{**vars(outcomes), "past": np.log1p(np.maximum(past, 0.0))})
+    return ArmOutcomes(**{**vars(outcomes), "past": np.log1p(np.maximum(covariates, 0.0))})
 
 
 def read_sessions(

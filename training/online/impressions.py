@@ -12,6 +12,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from training.online.metrics import Impressions
+from training.online.paid_lines import bring_paid_lines
 
 __all__ = ["HEAVY_FROM", "read_drawn", "read_impressions", "unknown_models"]
 
@@ -78,11 +79,9 @@ _SHOWN = text(
                 WHERE i.user_id = s.user_id AND i.product_id = s.product_id
                   AND i.interaction_type = 'purchase' AND i.created_at >= s.at AND i.created_at < s.until)
            ) - s.at) AS seconds,
-           coalesce((SELECT sum(l.quantity * l.price - coalesce(l.total_discount, 0))
-                     FROM orders_db.orders o JOIN orders_db.order_items l ON l.order_id = o.id
-                     WHERE o.user_id = s.user_id AND l.product_id = s.product_id
-                       AND o.financial_status IN ('paid', 'partially_refunded')
-                       AND o.created_at >= s.at AND o.created_at < s.until), 0) AS revenue
+           coalesce((SELECT sum(l.paid) FROM paid_lines l
+                     WHERE l.user_id = s.user_id AND l.product_id = s.product_id
+                       AND l.at >= s.at AND l.at < s.until), 0) AS revenue
     FROM shown s
     JOIN people p USING (user_id)
     LEFT JOIN recommendations_db.product_recommendations r ON r.id = s.recommendation_id
@@ -136,6 +135,7 @@ def _rows(
     session: Session, since: datetime, until: datetime, window: timedelta, *, answered: bool, drawn: bool
 ) -> Sequence[Row[Any]]:
     values = {"since": since, "until": until, "window": window, "heavy": HEAVY_FROM}
+    bring_paid_lines(session, since, until + window)
     return session.execute(_SHOWN, {**values, "answered": answered, "drawn": drawn}).all()
 
 

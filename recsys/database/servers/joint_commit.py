@@ -62,6 +62,7 @@ class JointSession(Session):
         self._others = others
         self._begin = begin
         self._members: dict[ServerName, Connection] = {}
+        self._references: Connection | None = None
 
     def get_bind(  # noqa: D102 as in Session
         self, mapper: Any = None, *, clause: Any = None, bind: Any = None, **arguments: Any
@@ -69,14 +70,41 @@ class JointSession(Session):
         name = None if bind is not None else server_of_statement(clause, mapper and inspect(mapper))
         if name is None or name not in self._others:
             return super().get_bind(mapper, clause=clause, bind=bind, **arguments)
+        return self._member(name)
+
+    def connection_to(self, name: ServerName | None) -> Connection:
+        """The connection to the tables of a server; None: of the shop's."""
+        if name is None or name not in self._others:
+            return self.connection()
+        return self.connection(bind_arguments={"bind": self._member(name)})
+
+    def connection_of_references(self) -> Connection:
+        """A connection to the shop's server for locks on rows that rows of other servers refer to.
+
+        The locks last until all commits are done. They are no writes, so that rows of one other server are
+        committed without being prepared, which a transaction with temporary tables cannot be.
+        """
+        if self._references is None:
+            engine = self.get_bind()
+            assert isinstance(engine, Engine)
+            self._references = self._joined(engine)
+        return self._references
+
+    def _joined(self, engine: Engine) -> Connection:
+        connection = engine.connect()
+        connection.begin()
+        self._begin(connection)
+        return connection
+
+    def _member(self, name: ServerName) -> Connection:
         member = self._members.get(name)
         if member is None:
-            member = self._members[name] = self._others[name].connect()
-            member.begin()
-            self._begin(member)
+            member = self._members[name] = self._joined(self._others[name])
         return member
 
     def commit(self) -> None:  # noqa: D102 as in Session
+        # what else is done right before a commit may write on any server
+        self.dispatch.before_commit(self)
         self.flush()
         written = {name: each for name, each in self._members.items() if each.execute(_HAS_WRITTEN).scalar()}
         with after_commit.held(self):
@@ -115,8 +143,11 @@ class JointSession(Session):
             _end(self._others[server], "COMMIT", name)
 
     def _leave(self) -> None:
-        members, self._members = self._members, {}
-        for member in members.values():
+        members, self._members = list(self._members.values()), {}
+        if self._references is not None:
+            members.append(self._references)
+            self._references = None
+        for member in members:
             member.close()
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.sql.elements import TextClause
 
 __all__ = ["SERVER_NAMES", "ServerName", "is_on", "server_of", "server_of_statement", "server_of_text"]
 
-ServerName = Literal["analytics", "notifications"]
+ServerName = Literal["analytics", "notifications", "recommendations"]
 """A server beside the shop's."""
 SERVER_NAMES: tuple[ServerName, ...] = get_args(ServerName)
 
@@ -23,7 +23,8 @@ SERVER_NAMES: tuple[ServerName, ...] = get_args(ServerName)
 _STAYS = frozenset(
     f"analytics_db.{table}"
     for table in ("outbox", "inbox", "job_runs", "import_runs", "search_counts", "search_clicks")
-)
+    # what a category allows is a part of the catalogue
+) | {"recommendations_db.category_policies"}
 _SCHEMAS: dict[str, ServerName] = {f"{name}_db": name for name in SERVER_NAMES}
 _TABLE = re.compile(r"\b([a-z]+_db)\.([a-z_]+)")
 _SEQUENCE = "_id_seq"

@@ -13,7 +13,7 @@ from recsys.database.metadata import metadata
 from recsys.database.servers.placement import ServerName, is_on, server_of
 from recsys.errors import Conflict
 
-__all__ = ["detach", "left_behind", "move_rows"]
+__all__ = ["detach", "follow_deletions", "follows_deletions", "leave_deletions", "left_behind", "move_rows"]
 
 _REFERENCES = text(
     """
@@ -25,6 +25,28 @@ _REFERENCES = text(
     WHERE c.contype = 'f' ORDER BY 1
     """
 )
+_FOLLOW: tuple[LiteralString, ...] = (
+    """
+    CREATE OR REPLACE FUNCTION users_db.publish_deleted_users() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO analytics_db.outbox (event_id, family, name, version, aggregate, data, occurred_at)
+        SELECT gen_random_uuid(), 'user', 'user.deactivated', 1, 'user:' || id,
+               json_build_object('user_id', id), clock_timestamp()
+        FROM deleted ORDER BY id;
+        PERFORM pg_notify('recsys_outbox', '');
+        RETURN NULL;
+    END
+    $$
+    """,
+    """
+    CREATE OR REPLACE TRIGGER deleted_users AFTER DELETE ON users_db.users
+    REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION users_db.publish_deleted_users()
+    """,
+)
+_FOLLOWS: LiteralString = """
+SELECT EXISTS (SELECT FROM pg_trigger
+               WHERE tgname = 'deleted_users' AND tgrelid = to_regclass('users_db.users'))
+"""
 _SEQUENCES: LiteralString = """
 SELECT format('%%I.%%I', schemaname, sequencename), coalesce(last_value, start_value), last_value IS NOT NULL
 FROM pg_sequences WHERE format('%%s.%%s', schemaname, replace(sequencename, '_id_seq', '')) = ANY(%s)
@@ -34,12 +56,35 @@ FROM pg_sequences WHERE format('%%s.%%s', schemaname, replace(sequencename, '_id
 def detach(connection: Connection, name: ServerName) -> int:
     """Drop the foreign keys between tables of the server `name` and others; how many there were."""
     dropped = 0
+    if name == "recommendations":
+        # it publishes events of lists that went with the row of their user: none goes so any more, and the
+        # events are in the shop's database
+        connection.exec_driver_sql("DROP TRIGGER IF EXISTS users_deleted ON recommendations_db.stored_lists")
     for row in connection.execute(_REFERENCES).all():
         if server_of(row.source) == name != server_of(row.target):
             schema, _, table = row.source.partition(".")
             connection.exec_driver_sql(f'ALTER TABLE "{schema}"."{table}" DROP CONSTRAINT "{row.name}"')
             dropped += 1
     return dropped
+
+
+def follow_deletions(shop: psycopg.Connection) -> None:
+    """Let the shop's server publish `user.deactivated` for each user who is deleted, by any program.
+
+    No foreign key reaches what other servers have of the user; the handlers of the event do.
+    """
+    for statement in _FOLLOW:
+        shop.execute(statement)
+
+
+def follows_deletions(shop: psycopg.Connection) -> bool:
+    """Whether the shop's server does."""
+    return bool(shop.execute(_FOLLOWS).fetchall()[0][0])
+
+
+def leave_deletions(shop: Connection) -> None:
+    """Let the shop's server publish no deleted users any more."""
+    shop.exec_driver_sql("DROP FUNCTION IF EXISTS users_db.publish_deleted_users() CASCADE")
 
 
 def left_behind(connection: psycopg.Connection, name: ServerName) -> list[str]:

@@ -12,7 +12,7 @@ from recsys.database import compatibility, migrate
 from recsys.database.addresses import connect_arguments, direct_url, libpq_url, other_urls
 from recsys.database.compatibility import SchemaCheck
 from recsys.database.servers.placement import SERVER_NAMES, ServerName
-from recsys.database.servers.relocation import move_rows
+from recsys.database.servers.relocation import follow_deletions, follows_deletions, move_rows
 from recsys.database.session import reaching
 from recsys.errors import Conflict, Invalid
 from recsys.settings import Settings
@@ -77,7 +77,14 @@ def upgrade(settings: Settings, *, if_needed: bool = False) -> Upgraded:
         Change nothing where this program may run.
     """
     others = {name: _upgraded(url, name, if_needed=if_needed) for name, url in other_urls(settings).items()}
-    return Upgraded(_upgraded(direct_url(settings), None, if_needed=if_needed), others)
+    upgraded = Upgraded(_upgraded(direct_url(settings), None, if_needed=if_needed), others)
+    if others:
+        url = libpq_url(settings)
+        with reaching(url), psycopg.connect(url, **connect_arguments(url)) as shop:
+            # it may be there already; replacing it would wait for all who write users
+            if not follows_deletions(shop):
+                follow_deletions(shop)
+    return upgraded
 
 
 def move(settings: Settings, name: str) -> dict[str, int]:
@@ -100,7 +107,7 @@ def move(settings: Settings, name: str) -> dict[str, int]:
     others = other_urls(settings)
     known = next((each for each in SERVER_NAMES if each == name), None)
     if known is None:
-        raise Invalid(f"there is no server {name!r}; expected {' or '.join(SERVER_NAMES)}")
+        raise Invalid(f"there is no server {name!r}; expected one of {', '.join(SERVER_NAMES)}")
     if known not in others:
         raise Invalid(f"RECSYS_DATABASE__{name.upper()}_URL is not set; set it to the address of the server")
     if not migrate.check(others[known]).usable:

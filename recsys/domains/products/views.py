@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, IPvAnyAddr
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 from sqlalchemy import bindparam, func, select, text, update
-from sqlalchemy.dialects.postgresql import ARRAY, VARCHAR
+from sqlalchemy.dialects.postgresql import ARRAY, INTEGER, TIMESTAMP, VARCHAR
 from sqlalchemy.orm import Session
 
 from recsys import clock
@@ -37,26 +37,23 @@ HALF_LIFE = 86_400.0
 _log = get_logger(__name__)
 # The domain of recommendations is above this one: plain SQL reads its table, so that one rule decides whose
 # a guest's view is.
-_LOGGED_IN = text(
+_LOG_INS = text(
     """
-    SELECT given.session_id FROM unnest(:sessions) AS given(session_id)
-    WHERE EXISTS (
-        SELECT FROM recommendations_db.guest_logins l WHERE l.session_id = given.session_id OFFSET 0
-    )
+    SELECT session_id, array_agg(user_id ORDER BY logged_in_at, id) AS users,
+        array_agg(logged_in_at ORDER BY logged_in_at, id) AS moments
+    FROM recommendations_db.guest_logins WHERE session_id = ANY(:sessions) GROUP BY session_id
     """
 ).bindparams(bindparam("sessions", type_=ARRAY(VARCHAR)))
 _SETTLE = text(
     """
     UPDATE products_db.product_view_history AS v SET user_id = (
-        SELECT l.user_id FROM recommendations_db.guest_logins AS l
-        WHERE l.session_id = v.session_id AND l.logged_in_at >= v.viewed_at
-        ORDER BY l.logged_in_at, l.id LIMIT 1
+        SELECT l.user_id FROM unnest(:users, :moments) WITH ORDINALITY AS l(user_id, logged_in_at, place)
+        WHERE l.logged_in_at >= v.viewed_at ORDER BY l.place LIMIT 1
     )
-    WHERE v.session_id = :session AND v.user_id IS NULL AND EXISTS (
-        SELECT FROM recommendations_db.guest_logins AS l
-        WHERE l.session_id = v.session_id AND l.logged_in_at >= v.viewed_at
-    )
+    WHERE v.session_id = :session AND v.user_id IS NULL AND v.viewed_at <= ANY(:moments)
     """
+).bindparams(
+    bindparam("users", type_=ARRAY(INTEGER)), bindparam("moments", type_=ARRAY(TIMESTAMP(timezone=True)))
 )
 _DAY = 86_400
 _KEPT = 10_000
@@ -204,8 +201,8 @@ def adopt(session: Session, guest_session: str, user_id: int, until: datetime | 
 
 def settle(session: Session, guest_sessions: Collection[str]) -> None:
     """Give guests' stored views to the first user who logged in with the session after each of them."""
-    for logged_in in session.scalars(_LOGGED_IN, {"sessions": sorted(set(guest_sessions))}).all():
-        session.execute(_SETTLE, {"session": logged_in})
+    for row in session.execute(_LOG_INS, {"sessions": sorted(set(guest_sessions))}).all():
+        session.execute(_SETTLE, {"session": row.session_id, "users": row.users, "moments": row.moments})
 
 
 def _count_all(views: Iterable[PostedView]) -> None:

@@ -11,6 +11,7 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
+from recsys.database.servers.placement import server_of
 from recsys.database.session import copy_connection
 
 __all__ = ["Connection", "analyze", "batch_transaction", "copy_into", "count", "stage"]
@@ -25,9 +26,11 @@ LOCKS = {"catalogue": 7_303_014_117_001, "orders": 7_303_014_117_002, "interacti
 def batch_transaction(*writes: str) -> Iterator[Connection]:
     """One batch into some groups of tables (keys of LOCKS): committed at the end, or nothing is written.
 
+    Interactions are written by a batch of their own, as they may lie on another server.
+
     The commit does not wait for the disk: an import that a power cut interrupts is simply run again.
     """
-    with copy_connection() as connection:
+    with copy_connection("recommendations" if writes == ("interactions",) else None) as connection:
         connection.execute("SET LOCAL synchronous_commit = off")
         # the turn of another import may take longer than what a person's request should wait
         connection.execute("SET LOCAL lock_timeout = '10min'")
@@ -73,8 +76,8 @@ def copy_into(
 
 def analyze(tables: Iterable[str]) -> None:
     """Refresh the planner's statistics of the tables ("schema.table"), so that the next reader plans well."""
-    with copy_connection() as connection:
-        for table in tables:
+    for table in tables:
+        with copy_connection(server_of(table)) as connection:
             connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(*table.split("."))))
 
 

@@ -46,16 +46,26 @@ def test_each_server_gets_its_rows_back(
     assert manifest.servers["notifications"]["notifications_db.sent_notices"] == 1
     done = command("verify", saved)
     assert done.code == 0, done.err
-    with empty_database(servers) as analytics, empty_database(servers) as notifications:
+    with (
+        empty_database(servers) as analytics,
+        empty_database(servers) as notifications,
+        empty_database(servers) as recommendations,
+    ):
         places = {
             **target.environment,
             "RECSYS_DATABASE__ANALYTICS_URL": analytics,
             "RECSYS_DATABASE__NOTIFICATIONS_URL": notifications,
+            "RECSYS_DATABASE__RECOMMENDATIONS_URL": recommendations,
         }
         done = command("restore", saved, **places)
         assert done.code == 0, done.err
         assert rows_of(target.database_url) == rows_of(shop.database_url)
-        assert {"analytics": rows_of(analytics), "notifications": rows_of(notifications)} == wanted
+        restored = {
+            "analytics": analytics,
+            "notifications": notifications,
+            "recommendations": recommendations,
+        }
+        assert {name: rows_of(url) for name, url in restored.items()} == wanted
         again = command("restore", saved, **places)
         assert again.code == 2, "all of them have rows already"
         assert command("restore", saved, "--overwrite", **places).code == 0

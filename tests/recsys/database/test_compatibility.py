@@ -136,6 +136,7 @@ def checked(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, object]]
     return code, found
 
 
+@pytest.mark.one_server
 def test_the_check_of_the_newest_schema(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     code, found = checked(capsys)
     assert (code, found["state"], found["pending"]) == (0, "current", [])
@@ -143,6 +144,7 @@ def test_the_check_of_the_newest_schema(shop: Shop, capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out) == {"before": migrate.head(), "after": migrate.head()}
 
 
+@pytest.mark.one_server
 def test_the_check_lists_what_is_pending_and_changes_nothing(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,6 +176,7 @@ def test_the_check_of_an_empty_database(shop: Shop, capsys: pytest.CaptureFixtur
         server.check_schema()
 
 
+@pytest.mark.one_server
 @pytest.mark.parametrize("oldest", ["0001", migrate.head()])
 def test_a_newer_schema_that_only_added_is_used(
     shop: Shop, capsys: pytest.CaptureFixture[str], oldest: str

@@ -78,6 +78,7 @@ def _snapshot(shop: Shop, **changes: object) -> Path:
     return path
 
 
+@pytest.mark.one_server
 def test_a_new_shop_needs_attention_only(shop: Shop) -> None:
     found = _findings(shop.settings)
     assert {part: each.state for part, each in found.items()} == {

@@ -5,7 +5,9 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from recsys.database.servers.placement import ServerName
+from recsys import cli
+from recsys.database.servers.placement import SERVER_NAMES, ServerName
+from recsys.database.servers.relocation import follow_deletions
 from recsys.database.session import unit_of_work
 from recsys.diagnosis import doctor
 from recsys.diagnosis.finding import Finding
@@ -15,6 +17,13 @@ from recsys.settings import get_settings
 from tests.support.shop import Shop, forget_connections
 
 Others = dict[ServerName, str]
+
+
+@pytest.fixture(autouse=True)
+def followed(shop: Shop) -> None:
+    """The shop publishes deleted users, as `recsys migrate` makes it."""
+    with psycopg.connect(shop.database_url) as connection:
+        follow_deletions(connection)
 
 
 def _found(part: str = "analytics server") -> Finding:
@@ -32,9 +41,10 @@ def test_servers_that_are_whole(shop: Shop, other_servers: Others) -> None:
         assert _found(f"{name} server").state == "ok"
 
 
+@pytest.mark.one_server
 def test_a_shop_on_one_server_has_no_such_part(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ANALYTICS", "NOTIFICATIONS"):
-        monkeypatch.delenv(f"RECSYS_DATABASE__{name}_URL", raising=False)
+    for name in SERVER_NAMES:
+        monkeypatch.delenv(f"RECSYS_DATABASE__{name.upper()}_URL", raising=False)
     forget_connections()
     assert not [each for each in doctor.examine(get_settings()) if "server" in each.part]
 
@@ -65,6 +75,30 @@ def test_rows_that_were_not_moved(shop: Shop, other_servers: Others) -> None:
     assert "still has rows of analytics_db.page_views" in finding.found
     assert finding.remedy is not None
     assert finding.remedy.endswith("recsys migrate --move analytics")
+
+
+def test_a_shop_that_does_not_say_who_is_deleted(
+    shop: Shop, other_servers: Others, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with psycopg.connect(shop.database_url) as connection:
+        connection.execute("DROP TRIGGER deleted_users ON users_db.users")
+    finding = _found("recommendations server")
+    assert (finding.state, finding.remedy) == ("attention", "recsys migrate")
+    assert "does not say which users are deleted" in finding.found
+    assert cli.run(["migrate"]) == 0, capsys.readouterr()
+    assert _found("recommendations server").state == "ok"
+
+
+def test_parts_of_a_recommendations_server_that_is_away_are_blocked(
+    shop: Shop, other_servers: Others, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _found("recommendations").found.startswith("none are stored")
+    monkeypatch.setenv("RECSYS_DATABASE__RECOMMENDATIONS_URL", "postgresql://a:b@127.0.0.1:9/elsewhere")
+    forget_connections()
+    for part in ("model", "features", "recommendations", "artifacts", "privacy"):
+        finding = _found(part)
+        assert (finding.state, finding.remedy) == ("broken", "mend the recommendations server first")
+    assert _found("events").state == "ok"
 
 
 def test_a_server_that_is_away_is_named(

@@ -89,7 +89,7 @@ def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_the_kinds_are_those_that_there_are() -> None:
     kinds = ("address", "file", "folder", "folder elsewhere", "origins", "weights")
     assert {kind: len(variables({kind})) for kind in kinds} == {
-        "address": 9,
+        "address": 10,
         "file": 1,
         "folder": 1,
         "folder elsewhere": 1,

@@ -6,8 +6,6 @@ import csv
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from recsys.imports.files import import_files
 from recsys.imports.readers.source import ReadOptions
 from recsys.imports.report import ImportReport
@@ -75,8 +73,7 @@ class Desk:
             return list(csv.DictReader(stream))
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        url = self.shop.database_url.replace("postgresql+psycopg://", "postgresql://")
-        with psycopg.connect(url) as connection:
+        with self.shop.connect() as connection:
             return connection.execute(query.encode()).fetchall()
 
     def number(self, table: str) -> int:

@@ -27,6 +27,7 @@ MOMENTS = "SELECT DISTINCT created_at FROM recommendations_db.user_interactions"
 ALL = "SELECT * FROM recommendations_db.user_interactions ORDER BY id"
 
 
+@pytest.mark.one_server
 def test_everything_that_a_file_says_is_stored(desk: Desk) -> None:
     report = desk.take(users=USERS, products=PRODUCTS, interactions=EVENTS)
     assert counts(report, "users") == (2, 2, 0, 0, 0)

@@ -94,6 +94,7 @@ def test_a_quote_that_is_never_closed_ends_where_the_number_of_columns_says(desk
     assert [note for note in report.notes if "1,000 rows open a quote and never close it" in note]
 
 
+@pytest.mark.one_server
 def test_dismissals_follow_the_rule_of_the_api(desk: Desk) -> None:
     report = desk.take(
         interactions=f"{HEADER},interaction_value\nu,p,dismissed,2024-01-01,\nu,p,dismissed,2024-01-02,-1\n",

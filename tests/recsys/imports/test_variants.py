@@ -61,6 +61,7 @@ EXPECTED_VARIANTS = [
 ]
 
 
+@pytest.mark.one_server
 def test_variants_become_variants_and_events_by_their_skus_their_products(desk: Desk) -> None:
     events = "user,product,interaction_type,created_at\nann,SHIRT-M,view,2024-03-01T10:00:00Z\n"
     report = desk.take(products=SHIRTS, users="user\nann\n", interactions=events)

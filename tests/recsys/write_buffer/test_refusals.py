@@ -96,6 +96,7 @@ CODES = [
 ]
 
 
+@pytest.mark.one_server
 @pytest.mark.parametrize("code", CODES)
 def test_every_code_of_an_absence_queues(client: httpx.Client, small_shop: Shop, code: str) -> None:
     with small_shop.connect(autocommit=True) as admin:

@@ -74,8 +74,8 @@ def test_lists_that_were_made_before_a_refusal_are_not_stored(scored_shop: Shop)
         generation, _ = generations.start(session, "knn-v1", "1")
     allow(NOT_PERSONAL, user=1)
     allow(Consent(analytics=False), user=2)
-    with scored_shop.connect() as connection:
-        assert store_lists(connection, generation, {1: b"a", 2: b"b", 999_999: b"c"}) == {2: b"b"}
+    with unit_of_work() as session:
+        assert store_lists(session, generation, {1: b"a", 2: b"b", 999_999: b"c"}) == {2: b"b"}
     lists = f"SELECT user_id FROM recommendations_db.stored_lists WHERE generation_id = {generation}"  # noqa: S608
     assert rows(scored_shop, lists) == [(2,)]
 

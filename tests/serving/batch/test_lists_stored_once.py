@@ -31,12 +31,12 @@ def test_the_first_list_of_a_user_stays_and_is_the_one_in_redis(
     first, second = ListStorage(generation, 600), ListStorage(generation, 600)
     first.note_recent([1, 2])
     second.note_recent([1, 2, 3])
-    with scored_shop.connect() as connection:
-        first.add(connection, {1: b"a1", 2: b"a2"})
+    with unit_of_work() as session:
+        first.add(session, {1: b"a1", 2: b"a2"})
     # as after a crash between PostgreSQL and Redis
     redis_client.delete(keys.stored_recommendations(generation, 1))
-    with scored_shop.connect() as connection:
-        second.add(connection, {1: b"b1", 2: b"b2", 3: b"b3"})
+    with unit_of_work() as session:
+        second.add(session, {1: b"b1", 2: b"b2", 3: b"b3"})
     stored = execute(
         scored_shop,
         "SELECT user_id, list FROM recommendations_db.stored_lists WHERE generation_id = %s ORDER BY 1",
@@ -57,9 +57,9 @@ def test_nothing_is_stored_in_a_generation_that_is_shown_or_given_up(scored_shop
     for late in (1, generation):
         with (
             pytest.raises(Conflict, match="is not being written any more"),
-            scored_shop.connect() as connection,
+            unit_of_work() as session,
         ):
-            store_lists(connection, late, {1: b"late"})
+            store_lists(session, late, {1: b"late"})
     assert execute(scored_shop, "SELECT 1 FROM recommendations_db.stored_lists WHERE list = 'late'") == []
 
 
@@ -75,11 +75,10 @@ def test_who_gives_a_generation_up_waits_for_lists_that_are_being_stored(scored_
         "SELECT 1 FROM pg_stat_activity "
         "WHERE wait_event_type = 'Lock' AND query LIKE '%%status = ''failed''%%'"
     )
-    with scored_shop.connect() as connection:
-        assert store_lists(connection, generation, {1: b"a"}) == {1: b"a"}
+    with unit_of_work() as session:
+        assert store_lists(session, generation, {1: b"a"}) == {1: b"a"}
         ending.start()
         until(lambda: execute(scored_shop, waits) != [])
-        connection.commit()
     ending.join(30)
     found = execute(
         scored_shop, "SELECT 1 FROM recommendations_db.stored_lists WHERE generation_id = %s", generation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -175,10 +176,15 @@ def test_a_rollback_during_a_scoring_wins(scored_shop: Shop, monkeypatch: pytest
     promote_and_score()
     write = scoring.write_rows
 
-    def slowly(*given: Any, **named: Any) -> tuple[int, int]:
-        with unit_of_work_elsewhere() as session:
+    def rolled_back() -> None:
+        with unit_of_work() as session:
             generations.restore(session, "knn-v1")
             registry.activate(session, "knn-v1", action="rollback", expected="popularity-v1")
+
+    def slowly(*given: Any, **named: Any) -> tuple[int, int]:
+        # this thread has a unit of work open
+        with ThreadPoolExecutor(1) as other:
+            other.submit(rolled_back).result()
         return write(*given, **named)
 
     monkeypatch.setattr(scoring, "write_rows", slowly)
@@ -186,22 +192,6 @@ def test_a_rollback_during_a_scoring_wins(scored_shop: Shop, monkeypatch: pytest
         scoring.score()
     assert statuses(scored_shop) == [(1, "live"), (2, "former"), (3, "failed")]
     assert execute(scored_shop, "SELECT 1 FROM recommendations_db.stored_lists WHERE generation_id = 3") == []
-
-
-class unit_of_work_elsewhere:
-    """A unit of work of another process: this thread's own one is open already."""
-
-    def __enter__(self) -> Any:
-        from sqlalchemy.orm import Session
-
-        from recsys.database.session import get_engine
-
-        self._session = Session(get_engine())
-        return self._session
-
-    def __exit__(self, *_: object) -> None:
-        self._session.commit()
-        self._session.close()
 
 
 def test_a_rollback_that_dies_before_the_rows_is_completed_later(

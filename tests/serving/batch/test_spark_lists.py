@@ -29,7 +29,7 @@ USERS = 29
 """Of the shop, with stored lists."""
 WAITING = """
     SELECT client_port FROM pg_stat_activity
-    WHERE wait_event_type = 'Lock' AND query LIKE '%%stored_lists%%'
+    WHERE wait_event_type = 'Lock' AND query LIKE '%%FOR KEY SHARE%%'
 """
 
 

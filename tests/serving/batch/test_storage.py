@@ -168,14 +168,13 @@ def test_only_one_scoring_runs_at_a_time(trained_shop: Shop, monkeypatch: pytest
 
 
 def test_a_scoring_waits_for_running_refreshes(trained_shop: Shop) -> None:
-    with trained_shop.connect() as refreshing:
-        refreshing.execute("SELECT pg_advisory_xact_lock_shared(%s)", [locks.SCORING_LOCK])
+    with unit_of_work() as refreshing:
+        assert locks.share_scoring(refreshing)
         scoring = threading.Thread(target=batch_scoring.score)
         scoring.start()
         waits = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         until(lambda: execute(trained_shop, waits) != [])
-        refreshing.commit()
-        scoring.join(30)
+    scoring.join(30)
     assert [entry[1] for entry in generations(trained_shop)] == ["live"]
 
 

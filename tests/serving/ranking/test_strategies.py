@@ -99,6 +99,7 @@ def test_trending_new_and_popular(client: httpx.Client, scored_shop: Shop) -> No
     assert set(ids(get(client, "products/popular", limit=30, category=5))) == set(CHAIRS)
 
 
+@pytest.mark.one_server
 def test_trending_products_lead_their_list(scored_shop: Shop) -> None:
     trending = [70, 105, 33]
     for product in trending:

@@ -117,6 +117,7 @@ def test_a_user_with_the_same_products_is_most_alike(trained_shop: Shop) -> None
     assert nearest == [SegmentMember(30, similarity=pytest.approx(1.0))]
 
 
+@pytest.mark.one_server
 def test_the_next_category_is_one_without_an_interaction(open_shop: Shop) -> None:
     shopping.promote(shopping.fit("popularity"), "popular-v1")
     known = dict(

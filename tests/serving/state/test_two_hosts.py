@@ -10,7 +10,6 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
-import psycopg
 import pytest
 
 from models.base import Recommender
@@ -138,7 +137,7 @@ def test_hosts_follow_promotions_under_load_without_a_wrong_answer(
         before = len(requests.answers)
         until(lambda: len(requests.answers) > before + 100)
     assert requests.failures == []
-    with psycopg.connect(trainer.database_url) as connection:
+    with trainer.connect() as connection:
         models = dict(
             connection.execute(
                 "SELECT id, model_name FROM recommendations_db.recommendation_generations"

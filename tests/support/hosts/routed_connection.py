@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg import sql
 
+from recsys.database.addresses import other_urls
 from recsys.database.servers.placement import ServerName, server_of_text
 
-__all__ = ["RoutedConnection"]
+__all__ = ["RoutedConnection", "connected"]
 
 
 class RoutedConnection:
-    """What tests use of a connection and of a cursor.
+    """What tests use of a connection.
 
     Parameters
     ----------
@@ -51,9 +52,9 @@ class RoutedConnection:
         """Run a statement for each row."""
         self._at(query).cursor().executemany(query, rows)
 
-    def cursor(self) -> RoutedConnection:
+    def cursor(self) -> _Cursor:
         """What takes the place of a cursor."""
-        return self
+        return _Cursor(self)
 
     def commit(self) -> None:
         """Commit everywhere."""
@@ -73,3 +74,25 @@ class RoutedConnection:
             made = psycopg.connect(self._urls[name], autocommit=self._autocommit)
             self._open[name] = self._ends.enter_context(made)
         return self._open[name]
+
+
+class _Cursor:
+    """A part of a connection, whose end is not that of the connection."""
+
+    def __init__(self, connection: RoutedConnection) -> None:
+        self.execute = connection.execute
+        self.executemany = connection.executemany
+
+    def __enter__(self) -> _Cursor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing ends."""
+
+
+def connected(url: str, *, autocommit: bool = False) -> psycopg.Connection:
+    """A connection to the rows of the shop at `url`, in whichever databases the settings say they lie."""
+    others = {name: f"postgresql://{each.partition('://')[2]}" for name, each in other_urls().items()}
+    if not others:
+        return psycopg.connect(url, autocommit=autocommit)
+    return cast("psycopg.Connection", RoutedConnection(url, others, autocommit=autocommit))

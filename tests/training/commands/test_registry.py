@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from models.registry import registry
@@ -88,7 +87,7 @@ def test_a_held_model_stays_held_and_what_can_not_be_rolled_back_says_so(trained
 
 
 def test_lists_of_another_model_are_named(trained: Shop) -> None:
-    with psycopg.connect(trained.database_url) as connection:
+    with trained.connect() as connection:
         connection.execute(
             "INSERT INTO recommendations_db.recommendation_generations "
             "(model_name, model_version, status, started_at, live_at) "

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-import psycopg
 import pytest
 from scipy.stats import binomtest
 
@@ -165,7 +164,7 @@ def test_what_was_chosen_counts_once_at_the_place_of_the_newest_list(peopled: Sh
     feedback(peopled, 6, "clicked", 3, 24 * 5 + 1, user=1, request=None)
     feedback(peopled, 7, "clicked", 2, 9, user=None, request="d")
     feedback(peopled, 8, "carted", 1, 9, user=3, request="e")
-    with psycopg.connect(peopled.database_url) as connection:
+    with peopled.connect() as connection:
         connection.execute(
             "INSERT INTO recommendations_db.user_interactions (user_id, product_id, interaction_type, "
             "created_at) VALUES (2, 1, 'purchase', %s), (2, 9, 'purchase', %s)",
@@ -183,7 +182,7 @@ def test_what_was_chosen_counts_once_at_the_place_of_the_newest_list(peopled: Sh
 
 def test_places_of_arrays_that_begin_elsewhere_and_lists_of_one_arm(peopled: Shop) -> None:
     insert(peopled, ("a", 1, None, 0, [1, 2, 3], [0.3, -0.1, 0.2]))
-    with psycopg.connect(peopled.database_url) as connection:
+    with peopled.connect() as connection:
         connection.execute(
             "INSERT INTO recommendations_db.exposures (request_id, shelf, user_id, source, arm, product_ids, "
             "scores, shown_at) VALUES ('f', 'for_you', 1, 'live', 'mix:interleaved:fallback', '{3}', '{1}', "
@@ -198,7 +197,7 @@ def test_places_of_arrays_that_begin_elsewhere_and_lists_of_one_arm(peopled: Sho
 
 def test_a_preferred_model_is_found_and_reported(peopled: Shop) -> None:
     terms = design()
-    with psycopg.connect(peopled.database_url) as connection:
+    with peopled.connect() as connection:
         connection.execute(
             "INSERT INTO recommendations_db.ab_tests (name, control, challenger, share, salt, live_control, "
             "metric, days, state, started_at, started_by, reason, design) VALUES ('mix', 'knn-v1', 'als-v1', "

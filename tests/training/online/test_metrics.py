@@ -7,7 +7,6 @@ from datetime import timedelta
 from decimal import Decimal
 
 import numpy as np
-import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -220,7 +219,7 @@ def test_the_table_is_readable_and_wrong_spans_are_named(watched: Shop) -> None:
 
 def test_an_answer_tells_model_and_position_better_than_the_time_does(watched: Shop) -> None:
     now = clock.now()
-    with psycopg.connect(watched.database_url) as connection:
+    with watched.connect() as connection:
         # their second list was of a model on trial, while knn-v2 was live
         connection.execute(
             "INSERT INTO recommendations_db.feedback_exposures "

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.cache import keys
+from recsys.database.servers.references import keep_users
 from recsys.log import get_logger
 from recsys.settings import get_settings
 
@@ -97,18 +98,16 @@ _STORE = text(
           AS g(request_id, shelf, user_id, session_id, model, version, generation, source, arm, product_ids,
                scores, shown_at, propensities, candidates, arm_propensity, teams, credits, milliseconds, late,
                filters)
-    ), people AS MATERIALIZED (
-        SELECT id FROM users_db.users WHERE id IN (SELECT user_id FROM given) ORDER BY id FOR KEY SHARE
     )
     INSERT INTO recommendations_db.exposures
         (request_id, shelf, user_id, session_id, model, version, generation, source, arm, product_ids,
          scores, shown_at, propensities, candidates, arm_propensity, teams, credits, milliseconds, late,
          filters)
-    SELECT request_id, shelf, people.id, session_id, model, version, generation, source, arm,
+    SELECT request_id, shelf, user_id, session_id, model, version, generation, source, arm,
            CAST(product_ids AS integer[]), CAST(scores AS real[]), shown_at,
            CAST(propensities AS real[]), CAST(candidates AS integer[]), arm_propensity,
            CAST(teams AS smallint[]), CAST(credits AS real[]), milliseconds, late, CAST(filters AS jsonb)
-    FROM given LEFT JOIN people ON people.id = given.user_id
+    FROM given
     ORDER BY request_id, shelf
     ON CONFLICT DO NOTHING
     """
@@ -199,12 +198,13 @@ def store(session: Session, several: Sequence[Answered]) -> int:
 
     A user who does not exist (any more) is left out of the row.
     """
+    users = keep_users(session, {one.user_id for one in several if one.user_id is not None})
     done: Any = session.execute(
         _STORE,
         {
             "request_ids": [one.request_id for one in several],
             "shelves": [one.shelf for one in several],
-            "users": [one.user_id for one in several],
+            "users": [one.user_id if one.user_id in users else None for one in several],
             "sessions": [one.session_id for one in several],
             "models": [one.model for one in several],
             "versions": [one.version for one in several],

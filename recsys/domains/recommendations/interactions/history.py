@@ -74,8 +74,10 @@ def recently_active(session: Session, limit: int) -> Sequence[User]:
         .subquery()
     )
     last = func.max(newest.c.created_at)
-    query = select(User).join(newest, newest.c.user_id == User.id).group_by(User.id)
-    return session.scalars(query.order_by(last.desc(), User.id).limit(limit)).all()
+    query = select(newest.c.user_id).group_by(newest.c.user_id).order_by(last.desc(), newest.c.user_id)
+    ids = session.scalars(query.limit(limit)).all()
+    users = {user.id: user for user in session.scalars(select(User).where(User.id.in_(ids)))}
+    return [users[each] for each in ids if each in users]
 
 
 def product_counts(session: Session, product_id: int) -> dict[str, tuple[int, int]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import psycopg
 from redis.exceptions import RedisError
@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from recsys import clock
 from recsys.cache import keys
 from recsys.cache.client import get_redis
-from recsys.database.session import copy_connection
+from recsys.database.session import copy_connection, driver_connection
 from recsys.domains.recommendations.stored_lists import cache, generations
 from recsys.domains.recommendations.stored_lists.arm_lists import drop_arm_lists
 from recsys.domains.recommendations.stored_lists.changes import DatabaseState
@@ -115,7 +115,7 @@ def exchange(session: Session, staged: int, live: Generation, *, removed: Sequen
 
 def move_lists(session: Session, staged: int, generation: Generation) -> list[int]:
     """Move the lists of `staged`, which is dropped, into another generation; whose they are."""
-    connection = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
+    connection = driver_connection(session, "recommendations")
     moved: list[int] = []
     for lists in _staged(connection, staged):
         of_generation = {user: relabelled(packed, generation.id) for user, packed in lists.items()}
@@ -129,7 +129,7 @@ def write_moved(generation: Generation, moved: Sequence[int]) -> None:
     seconds = generation.seconds_left
     for start in range(0, len(moved), LISTS_AT_ONCE):
         users = list(moved[start : start + LISTS_AT_ONCE])
-        with copy_connection() as connection:
+        with copy_connection("recommendations") as connection:
             rows = connection.execute(_OF_USERS, [generation.id, users]).fetchall()
         cache.write_lists(generation.id, {user: bytes(packed) for user, packed in rows}, seconds)
 

@@ -15,7 +15,7 @@ is linked again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, LiteralString
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.database.session import unit_of_work
+from recsys.database.servers.copies import staging
+from recsys.database.servers.references import keep_users
+from recsys.database.session import driver_connection, unit_of_work
 from recsys.domains.recommendations.reasons import MAX_TEXT, Kind, ReasonCode, phrase
 from recsys.domains.recommendations.stored_lists import generations, locks
 from recsys.domains.recommendations.stored_lists.codec import entries_arrays
@@ -52,31 +54,40 @@ _WIRE = np.dtype(
 """One row of PostgreSQL's binary COPY (manual, COPY, "Binary Format"), so that numpy writes all at once."""
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 
-# a user deleted meanwhile would break the foreign key; the lock keeps the others until the commit
 _LISTS = """
     SELECT s.user_id, s.list FROM recommendations_db.stored_lists s
-    JOIN users_db.users u ON u.id = s.user_id
     WHERE s.generation_id = %(generation)s
       AND (%(users)s::integer[] IS NULL OR s.user_id = ANY(%(users)s))
-    ORDER BY s.user_id FOR KEY SHARE OF u
+    ORDER BY s.user_id
 """
+# what the words of a row name
+_EVIDENCE = "SELECT DISTINCT evidence FROM incoming WHERE evidence > 0"
+_NAMES = text("SELECT id, name FROM products_db.products WHERE id = ANY(:ids)").bindparams(
+    bindparam("ids", type_=ARRAY(INTEGER))
+)
 _COUNT = "SELECT count(*) FROM recommendations_db.stored_lists WHERE generation_id = %(generation)s"
+# KIND: as `staging` says
+_STAGED: tuple[LiteralString, ...] = ("incoming", "phrases", "names", "fresh", "leaving")
 _INCOMING = """
-    CREATE TEMP TABLE incoming (
+    CREATE KIND TABLE incoming (
         user_id integer, product_id integer, any_rank smallint, any_score smallint, new_rank smallint,
         new_score smallint, kind smallint, reason smallint, evidence integer, novel smallint, bought smallint
-    ) ON COMMIT DROP
+    )
 """
 _COPY = "COPY incoming FROM STDIN WITH (FORMAT binary)"
 _PREPARE = (
     """
-    CREATE TEMP TABLE phrases ON COMMIT DROP AS
+    CREATE KIND TABLE phrases AS
     SELECT CAST(code AS smallint) AS reason, with_name, without
     FROM unnest(%(codes)s::integer[], %(with_name)s::text[], %(without)s::text[])
       AS given(code, with_name, without)
     """,
     """
-    CREATE TEMP TABLE fresh ON COMMIT DROP AS
+    CREATE KIND TABLE names AS
+    SELECT id, name FROM unnest(%(products)s::integer[], %(names)s::text[]) AS given(id, name)
+    """,
+    """
+    CREATE KIND TABLE fresh AS
     SELECT i.user_id, i.product_id,
            CASE WHEN i.any_rank > 0 THEN i.any_score ELSE i.new_score END * 0.0001 AS score,
            CASE WHEN w.with_name IS NULL OR p.name IS NULL THEN w.without
@@ -93,7 +104,7 @@ _PREPARE = (
                || ', "evidence": ' || i.evidence || ', "reason": ' || i.reason
                || CASE i.novel WHEN 1 THEN ', "novel": true' ELSE ', "novel": false' END
                || CASE i.bought WHEN 1 THEN ', "bought": true}' ELSE '}' END AS jsonb) AS context
-    FROM incoming i JOIN phrases w USING (reason) LEFT JOIN products_db.products p ON p.id = i.evidence
+    FROM incoming i JOIN phrases w USING (reason) LEFT JOIN names p ON p.id = i.evidence
     """,
     "CREATE INDEX ON fresh (user_id, product_id)",
     # only what is joined by: the statistics of a jsonb column cost more than a tenth of the whole
@@ -141,7 +152,7 @@ _STEPS = (
     """,
     # feedback that is being stored holds its row until it is in, and the next statement sees it
     """
-    CREATE TEMP TABLE leaving ON COMMIT DROP AS
+    CREATE KIND TABLE leaving AS
     SELECT r.id, r.user_id, r.product_id,
            coalesce(CAST(r.context ->> 'generation' AS integer), -1) AS generation
     FROM recommendations_db.product_recommendations r
@@ -202,7 +213,7 @@ def write_rows(
     users
         The users; None: all.
     """
-    connection: psycopg.Connection[Any] = session.connection().connection.driver_connection  # type: ignore[assignment]
+    connection = driver_connection(session, "recommendations")
     given = None if users is None else list(users)
     values: dict[str, Any] = {
         "generation": generation,
@@ -217,17 +228,14 @@ def write_rows(
         "now": clock.now(),
         "kept": [*([] if generation is None else [generation]), *keep],
     }
-    for name in (
-        "incoming",
-        "phrases",
-        "fresh",
-        "leaving",
-    ):  # several users' lists may be written in one transaction
-        connection.execute(f"DROP TABLE IF EXISTS pg_temp.{name}".encode())
-    connection.execute(_INCOMING)
-    people, rows = _copy(connection, values)
-    for statement in (*_PREPARE, *_STEPS, *(() if users is not None else (_SWEEP,))):
-        connection.execute(statement.encode(), values)
+    with staging(session, "recommendations", _STAGED) as kind:
+        connection.execute(_INCOMING.replace("KIND", kind).encode())
+        people, rows = _copy(session, connection, values)
+        named = [product for (product,) in connection.execute(_EVIDENCE)]
+        found = session.execute(_NAMES, {"ids": named}).all()
+        values |= {"products": [row.id for row in found], "names": [row.name for row in found]}
+        for statement in (*_PREPARE, *_STEPS, *(() if users is not None else (_SWEEP,))):
+            connection.execute(statement.replace("KIND", kind).encode(), values)
     return people, rows
 
 
@@ -271,7 +279,7 @@ def _unsettled(session: Session) -> bool:
     return kept is not None and kept.rows_written
 
 
-def _copy(connection: psycopg.Connection[Any], values: dict[str, Any]) -> tuple[int, int]:
+def _copy(session: Session, connection: psycopg.Connection[Any], values: dict[str, Any]) -> tuple[int, int]:
     people = rows = 0
     counted = connection.execute(_COUNT.encode(), values).fetchone()
     longest = first_products(counted[0] if counted else 0)
@@ -279,6 +287,8 @@ def _copy(connection: psycopg.Connection[Any], values: dict[str, Any]) -> tuple[
         reader.itersize = LISTS_AT_ONCE
         reader.execute(_LISTS.encode(), values)
         while some := reader.fetchmany(LISTS_AT_ONCE):
+            kept = keep_users(session, [row[0] for row in some])
+            some = [row for row in some if row[0] in kept]
             wire = _wire([row[0] for row in some], [row[1] for row in some], longest)
             with connection.cursor() as writer, writer.copy(_COPY) as copy:
                 copy.write(_SIGNATURE + wire.tobytes() + b"\xff\xff")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
-import psycopg
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from recsys import clock
+from recsys.database.servers.references import keep_users
+from recsys.database.session import driver_connection
 from recsys.domains.recommendations.stored_lists.codec import StoredList, unpack
 from recsys.errors import Conflict
+from recsys.privacy.consent import without_personalisation
 
 __all__ = ["read_list", "read_lists", "replace_lists", "store_lists", "with_lists"]
 
@@ -19,17 +20,12 @@ __all__ = ["read_list", "read_lists", "replace_lists", "store_lists", "with_list
 _OPEN = """
     SELECT FROM recommendations_db.recommendation_generations WHERE id = %s AND status = 'writing' FOR SHARE
 """
-# a user deleted meanwhile would break the foreign key; the lock keeps the others until the commit.
-# Who refused personalisation meanwhile gets no list. A list that is there already stays (an update that
-# changes nothing returns it): its writer was slow or lost, and its work was given to another one.
+# A list that is there already stays (an update that changes nothing returns it): its writer was slow or lost,
+# and its work was given to another one.
 _STORE = """
     INSERT INTO recommendations_db.stored_lists (generation_id, user_id, list)
-    SELECT %s, u.id, given.list FROM unnest(%s::integer[], %s::bytea[]) AS given(user_id, list)
-    JOIN users_db.users u ON u.id = given.user_id
-    WHERE NOT EXISTS (
-        SELECT FROM users_db.consents c WHERE c.owner = 'user:' || u.id AND NOT c.personalisation
-    )
-    ORDER BY u.id FOR KEY SHARE OF u
+    SELECT %s, given.user_id, given.list FROM unnest(%s::integer[], %s::bytea[]) AS given(user_id, list)
+    ORDER BY given.user_id
     ON CONFLICT (generation_id, user_id) DO UPDATE SET list = stored_lists.list
     RETURNING user_id, CASE WHEN xmax <> 0 THEN list END
 """
@@ -38,11 +34,7 @@ _REPLACE = text(
     INSERT INTO recommendations_db.stored_lists (generation_id, user_id, list)
     SELECT :generation, id, given.list
     FROM unnest(CAST(:users AS integer[]), CAST(:lists AS bytea[])) AS given (id, list)
-    JOIN users_db.users AS u USING (id)
-    WHERE u.is_active AND NOT EXISTS (
-        SELECT FROM users_db.consents c WHERE c.owner = 'user:' || u.id AND NOT c.personalisation
-    )
-    ORDER BY id FOR KEY SHARE OF u
+    ORDER BY id
     ON CONFLICT (generation_id, user_id) DO UPDATE SET list = excluded.list
     RETURNING user_id
     """
@@ -110,9 +102,7 @@ def with_lists(session: Session, user_ids: Sequence[int]) -> set[int]:
     return set(session.scalars(_LISTED, {"user_ids": list(user_ids), "now": clock.now()}))
 
 
-def store_lists(
-    connection: psycopg.Connection[Any], generation: int, packed: Mapping[int, bytes]
-) -> dict[int, bytes]:
+def store_lists(session: Session, generation: int, packed: Mapping[int, bytes]) -> dict[int, bytes]:
     """Add the packed lists of some users to a generation that is being written.
 
     Each user gets one list, the first that is stored. Users who were deleted, or refused personalisation,
@@ -133,9 +123,11 @@ def store_lists(
     Conflict
         The generation is not being written any more.
     """
+    connection = driver_connection(session, "recommendations")
     if connection.execute(_OPEN, [generation]).rowcount != 1:
         raise Conflict(f"generation {generation} is not being written any more: these lists come too late")
-    stored = connection.execute(_STORE, [generation, list(packed), list(packed.values())])
+    users = _who_get_lists(session, packed)
+    stored = connection.execute(_STORE, [generation, users, [packed[user] for user in users]])
     return {user: packed[user] if former is None else bytes(former) for user, former in stored}
 
 
@@ -154,5 +146,12 @@ def replace_lists(session: Session, generation: int, packed: Mapping[int, bytes]
     set of int
         The users whose lists are stored.
     """
-    given = {"generation": generation, "users": list(packed), "lists": list(packed.values())}
+    users = _who_get_lists(session, packed, active=True)
+    given = {"generation": generation, "users": users, "lists": [packed[user] for user in users]}
     return set(session.scalars(_REPLACE, given))
+
+
+def _who_get_lists(session: Session, users: Iterable[int], *, active: bool = False) -> list[int]:
+    """Those who are there, and stay until the commit, and have not refused personalisation meanwhile."""
+    kept = keep_users(session, users, active=active)
+    return sorted(kept - without_personalisation(session, kept))

@@ -19,8 +19,7 @@ from recsys.search.analysis.document_tokens import document_vectors
 from recsys.search.backends.postgres import lexicon
 from recsys.search.documents import PRODUCTS, TREE, USERS
 from recsys.search.queries import Differences
-from recsys.search.ranking import popularity
-from recsys.search.ranking.popularity import LIKED
+from recsys.search.ranking.popularity import popularity_of
 from recsys.settings import SearchSettings
 
 __all__ = ["build", "compare_products", "compare_users", "keep_products", "keep_users", "settle"]
@@ -80,7 +79,10 @@ _FRESH = """
 _CHANGED = " OR ".join(f"kept.{name} IS DISTINCT FROM excluded.{name}" for name in _NAMES)
 _MERGE = text(
     f"""
-    WITH {LIKED.format(which="")}
+    WITH liked AS (
+        SELECT * FROM unnest(CAST(:products AS integer[]), CAST(:popularity AS real[]))
+            AS given(product_id, popularity)
+    )
     INSERT INTO products_db.product_search AS kept (product_id, {_COLUMNS}, as_of, popularity)
     SELECT product_id, {_COLUMNS}, as_of, coalesce(liked.popularity, 0)
     FROM {_FRESH} fresh LEFT JOIN liked USING (product_id)
@@ -179,7 +181,7 @@ def build(session: Session, settings: SearchSettings) -> int:
     Documents that events wrote in the meantime are newer than those read here, and stay.
     """
     _build_fresh(session, settings)
-    differed = int(session.execute(_MERGE, popularity.values()).rowcount)  # type: ignore[attr-defined]
+    differed = int(session.execute(_MERGE, popularity_of(session)).rowcount)  # type: ignore[attr-defined]
     settle(session)
     return differed
 

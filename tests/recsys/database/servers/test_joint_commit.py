@@ -10,9 +10,11 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, func, insert, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.orm import Session
 
 from recsys.database.absence import DatabaseAway
 from recsys.database.after_commit import after_commit
+from recsys.database.collecting import collect
 from recsys.database.servers import joint_commit
 from recsys.database.servers.joint_commit import count_in_doubt, settle
 from recsys.database.servers.placement import ServerName
@@ -209,3 +211,17 @@ def test_a_relay_ends_what_was_left_and_goes_on_while_a_server_is_away(
     monkeypatch.setenv("RECSYS_DATABASE__ANALYTICS_URL", "postgresql://a:b@127.0.0.1:9/elsewhere")
     get_settings.cache_clear()
     retention.tidy()
+
+
+def test_what_is_done_right_before_a_commit_is_a_part_of_it(shop: Shop, other_servers: Others) -> None:
+    def work(session: Session, pages: list[str]) -> None:
+        session.add_all(_view(page) for page in pages)
+
+    with unit_of_work() as session:
+        session.add(Brand(name="A", slug="a"))
+        collect(session, work, "/")
+        collect(session, work, "/2")
+    assert _counts(shop, other_servers) == (1, 2, 0)
+    with unit_of_work() as session:
+        collect(session, work, "/3")
+    assert _counts(shop, other_servers) == (1, 3, 0)

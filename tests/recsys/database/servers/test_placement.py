@@ -30,6 +30,12 @@ def test_each_server_has_tables_and_each_documented_schema_is_whole(name: str) -
             "email_logs",
             "sms_logs",
         },
+        "recommendations": {
+            "user_preferences",
+            "user_interactions",
+            "product_recommendations",
+            "recommendation_models",
+        },
     }
     server: Any = name
     assert {f"{name}_db.{each}" for each in documented[name]} <= set(is_on(server, metadata.tables))

@@ -13,6 +13,7 @@ from recsys.database.servers.placement import SERVER_NAMES, ServerName
 from recsys.database.session import unit_of_work
 from recsys.domains.analytics.tables import PageView
 from recsys.domains.notifications.tables import EmailLog, Notification, OutgoingMessage
+from recsys.domains.recommendations.tables import UserInteraction
 from recsys.domains.users.tables import User
 from tests.support.servers import Servers, empty_database
 from tests.support.shop import Shop, forget_connections
@@ -36,6 +37,7 @@ def filled(shop: Shop) -> Shop:
         session.add_all(
             [
                 *(PageView(session_id="s", user_id=user.id, page_url=f"/{n}") for n in range(3)),
+                UserInteraction(user_id=user.id, product_id=1, interaction_type="view"),
                 Notification(user_id=user.id, type="t", title="T", message="ä\n\\N"),
                 OutgoingMessage(email_log_id=mail.id, user_id=user.id, body_text="b", due_at=user.created_at),
             ]
@@ -56,6 +58,7 @@ def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
     return code, *capsys.readouterr()
 
 
+@pytest.mark.one_server
 def test_an_empty_server_gets_all_tables_and_no_reference_to_others(
     shop: Shop, servers: Servers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,6 +86,7 @@ def test_an_empty_server_gets_all_tables_and_no_reference_to_others(
         forget_connections()
 
 
+@pytest.mark.one_server
 def test_moved_rows_are_the_same_and_new_ones_follow_them(
     filled: Shop, emptied: dict[ServerName, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +98,7 @@ def test_moved_rows_are_the_same_and_new_ones_follow_them(
                 "notifications_db.notifications",
                 "notifications_db.email_logs",
                 "notifications_db.outgoing_messages",
+                "recommendations_db.user_interactions",
             )
         }
     for name in SERVER_NAMES:
@@ -103,7 +108,7 @@ def test_moved_rows_are_the_same_and_new_ones_follow_them(
             table: len(rows) for table, rows in before.items() if table.startswith(name)
         }
     for table, rows in before.items():
-        name = "analytics" if table.startswith("analytics") else "notifications"
+        name = table.partition("_db.")[0]
         with psycopg.connect(emptied[name]) as connection:  # type: ignore[index]
             assert connection.execute(f"SELECT t::text FROM {table} t ORDER BY 1").fetchall() == rows  # noqa: S608
         with psycopg.connect(filled.database_url) as connection:
@@ -115,6 +120,7 @@ def test_moved_rows_are_the_same_and_new_ones_follow_them(
         assert later.id == len(before["analytics_db.page_views"]) + 1
 
 
+@pytest.mark.one_server
 def test_what_has_rows_on_both_servers_is_not_moved(
     filled: Shop, emptied: dict[ServerName, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,7 +136,7 @@ def test_what_has_rows_on_both_servers_is_not_moved(
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("orders", "there is no server 'orders'; expected analytics or notifications"),
+        ("orders", "there is no server 'orders'; expected one of analytics, notifications, recommendations"),
         ("analytics", "RECSYS_DATABASE__ANALYTICS_URL is not set"),
     ],
 )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import psycopg
 import pytest
 
 from recsys.errors import Conflict
@@ -45,10 +44,11 @@ def journey(desk: Desk, folder: Path) -> list[list[tuple[Any, ...]]]:
 
 
 def execute(desk: Desk, statement: bytes) -> None:
-    with psycopg.connect(desk.shop.database_url.replace("+psycopg", "")) as connection:
+    with desk.shop.connect() as connection:
         connection.execute(statement)
 
 
+@pytest.mark.one_server
 def test_loading_stores_what_merging_stores(
     desk: Desk, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +78,7 @@ def test_loading_stores_what_merging_stores(
     assert all(in_bulk)
 
 
+@pytest.mark.one_server
 def test_new_rows_get_ids_behind_those_of_the_load(desk: Desk, folder: Path) -> None:
     journey(desk, folder)
     desk.take(users=USERS, products=PRODUCTS, interactions=EVENTS)
@@ -101,7 +102,7 @@ def test_tables_with_rows_or_in_use_are_not_loaded_in_bulk(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk, "_LOCK_TIMEOUT", "100ms")
-    with psycopg.connect(desk.shop.database_url.replace("+psycopg", "")) as reader:
+    with desk.shop.connect() as reader:
         reader.execute("SELECT FROM orders_db.order_items")
         with bulk_load("orders", ORDER_TABLES) as load:
             assert load is None
@@ -110,6 +111,7 @@ def test_tables_with_rows_or_in_use_are_not_loaded_in_bulk(
         assert load is None
 
 
+@pytest.mark.one_server
 def test_a_row_whose_user_is_gone_refuses_the_whole_load(desk: Desk) -> None:
     rows = pl.DataFrame({"user_id": [999], "product_id": [1], "interaction_type": ["view"]})
 

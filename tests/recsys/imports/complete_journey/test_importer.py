@@ -20,6 +20,7 @@ def take(desk: Desk, folder: Path) -> ImportReport:
     return import_complete_journey(folder, desk.refused_file, lambda *_: None)
 
 
+@pytest.mark.one_server
 def test_households_products_baskets_and_purchases(desk: Desk, folder: Path) -> None:
     report = take(desk, folder)
     assert counts(report, "users") == (3, 3, 0, 0, 0)

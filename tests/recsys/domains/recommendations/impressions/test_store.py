@@ -151,6 +151,7 @@ def test_a_later_page_counts_on(shown: Desk) -> None:
     assert [(row[4], row[6]) for row in placed(shown)] == [("on-its-way", 41), ("second-page", 22)]
 
 
+@pytest.mark.one_server
 def test_a_deleted_user_takes_their_lists_along_and_old_ones_are_swept(small_shop: Shop) -> None:
     long_ago = clock.now() - timedelta(days=91)
     put(answered("request-1", [1], user_id=1), answered("request-2", [1], shown_at=long_ago))

@@ -87,6 +87,7 @@ def test_each_interaction_belongs_to_the_first_log_in_after_it(small_shop: Shop)
     assert log_in("elsewhere", 1) == 0
 
 
+@pytest.mark.one_server
 def test_what_a_deleted_user_leaves_goes_to_nobody_else(small_shop: Shop) -> None:
     tell("visit", 1)
     log_in("visit", 1)
@@ -181,12 +182,16 @@ def test_what_a_guest_s_event_reads_does_not_hang_on_statistics(desk: Desk, stat
         )
         queries = [
             (guest_identity._LOGGED_IN, "'{g14,g15}'::varchar[]"),
+            (views._LOG_INS, "'{g14,g15}'::varchar[]"),
             (views._SETTLE, "'g14'"),
             (views._SETTLE, "'g15'"),
             (guest_identity._SETTLE, "'{g14}'::varchar[]"),
         ]
+        log_in = {":users": f"'{{{ada}}}'::integer[]", ":moments": "ARRAY[now()]"}
         for query, given in queries:
-            statement = query.text.replace(":sessions", given).replace(":session", given)
+            statement = query.text
+            for name, value in {":sessions": given, ":session": given, **log_in}.items():
+                statement = statement.replace(name, value)
             connection.execute("BEGIN")
             ((plan,),) = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}".encode()).fetchall()
             connection.execute("ROLLBACK")
