@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -71,3 +72,14 @@ def test_a_planted_violation_is_caught(tmp_path: Path, file: str, line: str) -> 
     result = lint_imports(tmp_path)
     assert result.returncode == 1, result.stdout + result.stderr
     assert "BROKEN" in result.stdout
+
+
+def test_no_helper_is_imported_from_a_test_module() -> None:
+    """What several tests use has a module of its own: it is found there, and runs no test."""
+    of_tests = re.compile(r"^\s*(?:from|import) tests\.(?:\w+\.)*test_\w+", re.MULTILINE)
+    found = {
+        path.relative_to(ROOT).as_posix(): of_tests.findall(path.read_text())
+        for path in (ROOT / "tests").rglob("*.py")
+    }
+    assert {name: imports for name, imports in found.items() if imports} == {}
+    assert of_tests.search("import os\nfrom tests.a.test_b import c\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,21 +16,8 @@ from features.build.column_reader import NO_ID
 from features.dataset import Dataset
 from features.interactions import MICROSECONDS_PER_DAY as DAY
 from recsys.errors import Invalid
+from tests.features.small import BOUGHT, NAN, SMALL
 from tests.support.random_logs import MOMENTS, SHOPS, Shop
-
-NAN = math.nan
-VIEW, BOUGHT, REVIEW = 0, 3, 4
-SMALL = Shop(
-    [
-        (1, 10, VIEW, NAN, 0, 0),
-        (1, 10, BOUGHT, NAN, 0, 90 * DAY),
-        (1, 20, REVIEW, 1.0, 0, 90 * DAY),
-        (7, 20, -1, NAN, 5, 10 * DAY),
-        (NO_ID, 30, BOUGHT, NAN, 6, 20 * DAY),
-    ],
-    {10: (0, 2, 1), 40: (50 * DAY, 3, NO_ID)},
-    {7: (60 * DAY, '{"C": 0.5}', "{}"), 9: (1, "{}", '["y"]')},
-)
 
 
 def test_the_matrix_by_hand() -> None:

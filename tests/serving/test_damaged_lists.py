@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from recsys.cache import keys
-from tests.serving.api.test_answers import ask, execute
+from tests.serving.api.answers import ask, execute
 from tests.support.shop import Shop
 
 KEY = keys.stored_recommendations(1, 1)

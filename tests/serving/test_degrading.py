@@ -28,10 +28,11 @@ from serving.ranking import user_context
 from serving.server.app import create_app
 from tests.recsys.embedded.conftest import gone, pids
 from tests.serving import shopping
-from tests.serving.api.test_answers import ask, ids, until
+from tests.serving.api.answers import ask, ids
 from tests.serving.running import running
 from tests.support.servers import temporary_var
 from tests.support.shop import Shop, forget_connections
+from tests.support.waiting import until
 
 
 @pytest.fixture

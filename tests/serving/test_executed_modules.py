@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from serving.api.list_route import UserListRoute
 from serving.state import executor
-from tests.serving.api.test_answers import ask
+from tests.serving.api.answers import ask
 from tests.support.servers import ROOT
 
 MOST_STORED, MOST_LIVE = 15, 30

@@ -13,7 +13,7 @@ from recsys.domains.recommendations.stored_lists.codec import Entry, pack_entrie
 from recsys.write_buffer import drain
 from serving.recommender import pagination
 from serving.recommender.request import RecommendationRequest
-from tests.serving.api.test_answers import ask, execute
+from tests.serving.api.answers import ask, execute
 from tests.support.guests import guest
 from tests.support.shop import Shop
 

@@ -24,10 +24,11 @@ from serving.ranking import user_context
 from serving.server.app import create_app
 from serving.state.refresher import _BackgroundJob, _repeat
 from tests.serving import shopping
-from tests.serving.api.test_answers import ask, execute, ids, touched, until
+from tests.serving.api.answers import ask, execute, ids, touched
 from tests.serving.running import running
 from tests.support.servers import temporary_var
 from tests.support.shop import Shop, forget_connections
+from tests.support.waiting import until
 
 
 @pytest.fixture

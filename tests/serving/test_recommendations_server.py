@@ -12,7 +12,7 @@ from recsys.database.session import dispose_engines
 from recsys.settings import get_settings
 from recsys.write_buffer import drain
 from serving.server.app import create_app
-from tests.serving.api.test_answers import ask, ids
+from tests.serving.api.answers import ask, ids
 from tests.serving.running import running
 from tests.support.shop import Shop
 

@@ -7,7 +7,7 @@ import pytest
 
 from recsys.database.session import dispose_engines
 from recsys.write_buffer import buffer
-from tests.serving.api.test_answers import ask
+from tests.serving.api.answers import ask
 from tests.support.faults import read_only
 from tests.support.shop import Shop
 

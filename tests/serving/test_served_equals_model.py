@@ -27,7 +27,7 @@ from serving.batch import scoring
 from serving.server.app import create_app
 from tests.models.shops import SHOPS
 from tests.serving import kinds_of_shops, shopping
-from tests.serving.api.test_answers import execute
+from tests.serving.api.answers import execute
 from tests.serving.running import running
 from tests.support.shop import Shop
 

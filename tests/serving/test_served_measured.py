@@ -24,7 +24,7 @@ from recsys.settings import get_settings
 from serving.batch import scoring
 from serving.server.app import create_app
 from tests.serving import kinds_of_shops, shopping
-from tests.serving.api.test_answers import execute
+from tests.serving.api.answers import execute
 from tests.serving.running import running
 from tests.support.shop import Shop
 from training.commands.served_output import served_verdict

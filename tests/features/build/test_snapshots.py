@@ -16,7 +16,7 @@ from features.interactions import MICROSECONDS_PER_DAY as DAY
 from recsys import clock
 from recsys.errors import Invalid, NotFound
 from recsys.settings import Settings
-from tests.features.test_dataset import SMALL
+from tests.features.small import SMALL
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ from schemathesis.specs.openapi.checks import (
 from recsys.api import create_api
 from recsys.database.session import unit_of_work
 from recsys.domains.users import sessions
+from tests.journeys.access.victims import victim_of
 from tests.journeys.conftest import Counter
-from tests.journeys.victims import victim_of
 
 CHECKS = [
     not_a_server_error,

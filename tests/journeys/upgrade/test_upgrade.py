@@ -16,8 +16,8 @@ from recsys.database import migrate
 from serving.server.app import create_app
 from tests.journeys.conftest import ADDRESS, Counter
 from tests.journeys.upgrade.earlier_version import EarlierVersion, earlier_version
-from tests.serving.api.test_answers import until
 from tests.serving.running import running
+from tests.support.waiting import until
 
 __all__ = ["earlier_version"]
 

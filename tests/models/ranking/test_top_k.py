@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.ranking.top_k import top_k
-
-
-def by_sorting(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
-    result = np.full((scores.shape[0], k), -1, dtype=np.int64)
-    for row, line in enumerate(scores):
-        order = np.lexsort((np.arange(line.size), -line))
-        order = order[line[order] > -np.inf][:k]
-        result[row, : order.size] = order
-    return result
+from tests.models.ranking.sorting import by_sorting
 
 
 @settings(max_examples=150)

@@ -17,7 +17,7 @@ from recsys.artifacts import object_storage
 from recsys.artifacts.object_storage import ObjectStorage
 from recsys.errors import NotFound, Unavailable
 from tests.recsys.artifacts.conftest import Host
-from tests.recsys.artifacts.test_store import NAME
+from tests.recsys.artifacts.names import NAME
 from tests.support.hosts.object_server import ObjectServer, object_server, use_server
 from tests.support.servers import ROOT
 

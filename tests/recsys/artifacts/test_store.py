@@ -13,9 +13,8 @@ from recsys.artifacts.manifest import ArtifactManifest, checked_name
 from recsys.artifacts.store import ArtifactStore
 from recsys.errors import Invalid, NotFound, Unavailable
 from tests.recsys.artifacts.conftest import Host
+from tests.recsys.artifacts.names import NAME
 from tests.support.hosts.object_server import ObjectServer
-
-NAME = "models/als-v1"
 
 
 def made(store: ArtifactStore, name: str = NAME, **files: bytes) -> Path:

@@ -24,7 +24,7 @@ from recsys.domains.recommendations.interactions import recent
 from recsys.events import relay
 from recsys.events.consumer import Consumer
 from recsys.settings import Settings, get_settings
-from tests.recsys.cache.test_keys import OWN
+from tests.recsys.cache.own_keys import OWN
 from tests.recsys.events import counting
 from tests.support.hosts.redis_cluster import RunningCluster, redis_cluster
 from tests.support.servers import Servers

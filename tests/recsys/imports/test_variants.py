@@ -15,16 +15,9 @@ from recsys.imports.loading.variants import parents_of
 from recsys.imports.readers.mapping import chosen_mappings
 from recsys.imports.report import ImportReport
 from tests.recsys.imports.desk import Desk
-from tests.recsys.imports.test_mappings import FIELDS, MAGENTO, SHOPIFY
+from tests.recsys.imports.mappings.shop_exports import FIELDS, HEADER, MAGENTO, SHIRTS, SHOPIFY
 from tests.support.shop import Shop
 
-HEADER = "product,variant_of,name,price,stock,option1,option2\n"
-SHIRTS = HEADER + (
-    "SHIRT-S,SHIRT,Shirt S,19.90,4,S,red\n"
-    "MUG,,Mug,8.00,,,\n"
-    "SHIRT-M,SHIRT,Shirt M,17.90,0,M,red\n"
-    "CUP,CUP,Cup,3.00,2,,\n"
-)
 PRODUCTS = "SELECT sku, name, price, track_inventory FROM products_db.products ORDER BY sku"
 VARIANTS = (
     "SELECT p.sku, v.sku, v.name, v.price, v.inventory_quantity, v.inventory_policy, v.option1, v.option2 "

@@ -9,9 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from sqlalchemy.orm import Session
-from typer.testing import CliRunner
 
-from recsys.cli import app
 from recsys.database.session import unit_of_work
 from recsys.domains.users.api_keys import service as api_keys
 from recsys.search import handlers, service
@@ -19,22 +17,7 @@ from recsys.search.backends.base import SearchDown
 from recsys.search.backends.postgres.index import PostgresIndex
 from recsys.search.ranking import personalization
 from tests.journeys.conftest import Counter
-
-
-def found(counter: Counter, query: str, **others: Any) -> list[str]:
-    return [one["name"] for one in counter.send("GET", f"/search/products?{query}", **others)["items"]]
-
-
-def run(*args: str) -> tuple[int, str]:
-    """`recsys search …` in this process: its exit code and what it wrote."""
-    done = CliRunner().invoke(app, ["search", *args])
-    return done.exit_code, done.stdout
-
-
-def indexed(counter: Counter, *names: str, **others: Any) -> dict[str, int]:
-    made = {name: counter.product(name, slug=f"p{place}", **others)[0] for place, name in enumerate(names)}
-    counter.settle_events()
-    return made
+from tests.recsys.search.asking import found, indexed, run
 
 
 def test_each_change_of_a_product_is_found_after_its_event(counter: Counter) -> None:

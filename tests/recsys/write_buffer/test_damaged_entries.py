@@ -24,7 +24,7 @@ from recsys.domains.recommendations.impressions import store as impressions
 from recsys.write_buffer import buffer as write_buffer
 from recsys.write_buffer import drain
 from recsys.write_buffer.buffer import Post
-from tests.recsys.domains.recommendations.impressions.test_store import answered
+from tests.recsys.domains.recommendations.impressions.answers import answered
 from tests.support.shop import Shop
 
 STREAMS = [keys.exposures_waiting(), keys.posts_waiting()]

@@ -22,7 +22,7 @@ from recsys.database.addresses import libpq_url
 from recsys.domains.recommendations.impressions.store import pack
 from recsys.settings import Settings, get_settings
 from recsys.write_buffer import buffer, drain, spool
-from tests.recsys.domains.recommendations.impressions.test_store import answered
+from tests.recsys.domains.recommendations.impressions.answers import answered
 from tests.recsys.domains.users.conftest import PASSWORD
 from tests.recsys.embedded.conftest import gone, pids
 from tests.serving.running import running

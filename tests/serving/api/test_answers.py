@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
 
 import httpx
 import pytest
@@ -14,47 +12,13 @@ from recsys.cache import keys
 from serving.api.schemas import RecommendationsOut
 from serving.server.app import create_app
 from tests.serving import shopping
+from tests.serving.api.answers import ask, execute, ids, touched
 from tests.serving.running import running
 from tests.support.shop import Shop, forget_connections
+from tests.support.waiting import until
 
 COLLECTED = time.monotonic()
 """Before the features of any shop of this process were made."""
-
-
-def execute(shop: Shop, statement: str, *values: object) -> list[tuple[Any, ...]]:
-    """One statement, committed."""
-    with shop.connect() as connection:
-        cursor = connection.execute(statement.encode(), values)
-        return cursor.fetchall() if cursor.description else []
-
-
-def ask(client: httpx.Client, user: int = 1, **parameters: object) -> dict[str, Any]:
-    """A user's list, checked against the documented shape."""
-    answer = client.get(f"/api/v1/users/{user}/recommendations", params=parameters)  # type: ignore[arg-type]
-    assert answer.status_code == 200, answer.text
-    RecommendationsOut.model_validate_json(answer.content, strict=True)
-    found: dict[str, Any] = answer.json()
-    assert len({item["product_id"] for item in found["items"]}) == len(found["items"])
-    return found
-
-
-def ids(answer: dict[str, Any]) -> list[int]:
-    return [item["product_id"] for item in answer["items"]]
-
-
-def touched(shop: Shop, user: int) -> set[int]:
-    rows = execute(
-        shop, "SELECT product_id FROM recommendations_db.user_interactions WHERE user_id = %s", user
-    )
-    return {row[0] for row in rows}
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait for what the background does."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def test_a_stored_list_has_exactly_the_documented_shape(client: httpx.Client) -> None:

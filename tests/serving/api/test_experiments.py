@@ -14,9 +14,10 @@ from recsys.domains.recommendations.ab_tests.sample_size import users_needed, vi
 from recsys.domains.users.api_keys import service as api_keys
 from serving.server.app import create_app
 from tests.serving import shopping
-from tests.serving.api.test_answers import ask, until
+from tests.serving.api.answers import ask
 from tests.serving.running import running
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 PATH = "/api/v1/admin/experiments"
 DESIGN: dict[str, Any] = {

@@ -12,7 +12,7 @@ from recsys.domains.products.item_fields import FIELDS
 from recsys.search.backends.postgres.index import PostgresIndex
 from recsys.settings import get_settings
 from serving.server.app import create_app
-from tests.serving.api.test_answers import execute
+from tests.serving.api.answers import execute
 from tests.serving.running import running
 from tests.support.shop import Shop
 

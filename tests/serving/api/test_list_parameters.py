@@ -8,8 +8,9 @@ import httpx
 
 from serving.batch import scoring
 from tests.serving import shopping
-from tests.serving.api.test_answers import ask, execute, ids, until
+from tests.serving.api.answers import ask, execute, ids
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 COFFEE, LAMPS, CHAIRS = range(1, 61), range(61, 91), range(91, 121)
 

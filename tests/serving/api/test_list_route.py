@@ -13,7 +13,7 @@ from cachetools import LRUCache
 from recsys.own_ids.resolver import RESOLVER
 from recsys.web.access.signing import SIZE, is_signed
 from serving.server.app import create_app
-from tests.serving.api.test_answers import ask, execute, ids
+from tests.serving.api.answers import ask, execute, ids
 from tests.serving.running import running
 from tests.serving.shopping import PRODUCTS, USERS
 from tests.support.shop import Shop

@@ -20,7 +20,7 @@ from recsys.own_ids import resolver
 from recsys.own_ids.resolver import RESOLVER, OwnIdResolver, own_ids_changed
 from recsys.own_ids.scheme import IdKind, OwnId
 from recsys.settings import get_settings
-from tests.serving.api.test_answers import execute
+from tests.serving.api.answers import execute
 from tests.support.shop import Shop
 
 V1 = "/api/v1"

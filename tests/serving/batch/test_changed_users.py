@@ -29,9 +29,10 @@ from recsys.privacy.consent import Consent
 from recsys.settings import get_settings
 from serving.batch import changed_lists, scoring
 from tests.serving import shopping
-from tests.serving.api.test_answers import ask, execute, until
+from tests.serving.api.answers import ask, execute
 from tests.support import warm
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 Lists = dict[int, StoredList]
 ROWS = (

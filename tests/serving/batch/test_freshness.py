@@ -23,23 +23,12 @@ from recsys.events.vocabulary import InteractionsRecorded, PriceChanged
 from serving.batch.handlers import refresh
 from serving.batch.list_builder import UserBatch
 from serving.batch.refresh import refresh_lists
-from tests.serving.api.test_answers import ask, execute, ids, until
-from tests.serving.batch.test_rollback import ROWS
+from tests.serving.api.answers import ask, execute, ids
+from tests.serving.batch.refreshing import ROWS, hear, view
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 LAMPS = range(61, 91)
-
-
-def view(client: httpx.Client, product: int, user: int = 1, kind: str = "view") -> None:
-    event = {"user_id": user, "product_id": product, "interaction_type": kind}
-    assert client.post("/api/v1/interactions", json=event).json()["stored"] == 1
-
-
-def hear(user: int) -> None:
-    """What the consumer of the group `serving` does with the event of these interactions."""
-    event = InteractionsRecorded(user_id=user, product_ids=(1,))
-    with unit_of_work() as session:
-        refresh(session, Envelope(uuid4(), clock.now(), event))
 
 
 def lamps(answer: dict[str, Any]) -> int:

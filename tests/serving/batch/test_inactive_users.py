@@ -16,10 +16,11 @@ from recsys.settings import get_settings
 from serving.batch import scoring
 from serving.server.app import create_app
 from tests.serving import shopping
-from tests.serving.api.test_answers import ask, execute, ids, until
-from tests.serving.batch.test_freshness import hear, view
+from tests.serving.api.answers import ask, execute, ids
+from tests.serving.batch.refreshing import hear, view
 from tests.serving.running import running
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 INACTIVE = 1
 DAYS = 100

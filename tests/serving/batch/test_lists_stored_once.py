@@ -13,8 +13,9 @@ from recsys.domains.recommendations.stored_lists import generations
 from recsys.domains.recommendations.stored_lists.user_lists import store_lists
 from recsys.errors import Conflict
 from serving.batch.list_storage import ListStorage
-from tests.serving.api.test_answers import execute, until
+from tests.serving.api.answers import execute
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 
 def begin() -> int:

@@ -8,8 +8,9 @@ import redis
 
 from recsys.cache import keys
 from recsys.events import in_process
-from tests.serving.api.test_answers import ask, execute, ids, until
+from tests.serving.api.answers import ask, execute, ids
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 USER = 11
 

@@ -22,13 +22,10 @@ from recsys.domains.recommendations.stored_lists.user_lists import read_list
 from recsys.errors import Conflict
 from serving.batch import scoring
 from tests.serving import shopping
-from tests.serving.api.test_answers import ask, execute, until
+from tests.serving.api.answers import ask, execute
+from tests.serving.batch.refreshing import ROWS
 from tests.support.shop import Shop
-
-ROWS = (
-    "SELECT user_id, product_id, id, recommendation_type, score, reason, context "
-    "FROM recommendations_db.product_recommendations WHERE expires_at > now() ORDER BY 1, 2"
-)
+from tests.support.waiting import until
 
 
 def statuses(shop: Shop) -> list[tuple[int, str]]:

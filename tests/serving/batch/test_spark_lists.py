@@ -21,8 +21,9 @@ from recsys.settings import get_settings
 from serving.batch import scoring
 from serving.batch.scoring import ScoringReport
 from serving.batch.spark_lists import SparkListWriter
-from tests.serving.api.test_answers import execute, until
+from tests.serving.api.answers import execute
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.spark
 USERS = 29

@@ -24,9 +24,10 @@ from recsys.domains.recommendations.stored_lists.user_lists import read_list
 from recsys.errors import Conflict, NotFound, Unavailable
 from serving.batch import scoring as batch_scoring
 from tests.serving import shopping
-from tests.serving.api.test_answers import ask, execute, until
+from tests.serving.api.answers import ask, execute
 from tests.support import warm
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 ROWS = (
     "SELECT user_id, product_id, id, recommendation_type, score, context, reason, expires_at "

@@ -10,8 +10,9 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.segments import service as segments
 from serving.segments.stored import store_given
-from tests.serving.api.test_answers import ask, ids, until
+from tests.serving.api.answers import ask, ids
 from tests.serving.console.conftest import LogIn, content
+from tests.support.waiting import until
 from tests.support.web.pages import send_form
 
 

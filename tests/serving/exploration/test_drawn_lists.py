@@ -29,11 +29,12 @@ from serving.ranking.eligibility import SeenProducts
 from serving.recommender.request import Filters, Placement, RecommendationRequest
 from serving.recommender.response import narrowing
 from serving.server.app import create_app
-from tests.serving.api.test_answers import ask, execute, ids, until
+from tests.serving.api.answers import ask, execute, ids
 from tests.serving.exploration.drawing import ALWAYS, NOTHING, products, ranked
 from tests.serving.rule_shop import NOW, any_rule, row, rule, shops
 from tests.serving.running import running
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 
 @st.composite

@@ -17,11 +17,12 @@ from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
 from serving.batch import scoring
 from serving.server.app import create_app
-from tests.serving.api.test_answers import ask, execute, ids, until
+from tests.serving.api.answers import ask, execute, ids
 from tests.serving.running import running
-from tests.serving.state.test_impression_log import bring_in
+from tests.serving.state.impressions import bring_in
 from tests.support.guests import guest
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 MIXED = "mix:interleaved"
 USERS = range(1, 21)

@@ -29,11 +29,12 @@ from serving.ranking.filters import CatalogueFilters
 from serving.ranking.new_products import NewProducts, count_new_products
 from serving.recommender.request import RecommendationRequest
 from serving.server.app import create_app
-from tests.serving.api.test_answers import ask, execute, ids, until
+from tests.serving.api.answers import ask, execute, ids
 from tests.serving.exploration.drawing import ALWAYS, NOTHING, products, ranked
 from tests.serving.rule_shop import any_rule, row, shops
 from tests.serving.running import running
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 NEW = (3, 9, 15, 21, 24)
 

@@ -23,9 +23,10 @@ from recsys.settings import get_settings
 from recsys.write_buffer import drain
 from serving.mail_blocks.address import MailBlock, address_of
 from serving.recommender.request import Placement
-from tests.serving.api.test_answers import ask, execute, ids, until
+from tests.serving.api.answers import ask, execute, ids
 from tests.serving.console.conftest import content
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 ADMIN = "/api/v1/admin/mail-blocks"
 

@@ -18,9 +18,10 @@ from recsys.domains.recommendations.rules.schemas import RuleIn
 from serving.ranking.strategies import rank
 from serving.recommender import sources
 from serving.server.app import create_app
-from tests.serving.api.test_answers import ask, ids, until
+from tests.serving.api.answers import ask, ids
 from tests.serving.running import running
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 COFFEE, LAMPS, CHAIRS = range(1, 61), range(61, 91), range(91, 121)
 

@@ -14,10 +14,11 @@ from recsys.database.session import unit_of_work
 from serving.batch import scoring
 from serving.server.app import create_app
 from tests.serving import shopping
-from tests.serving.api.test_answers import ask, execute, ids, touched, until
+from tests.serving.api.answers import ask, execute, ids, touched
 from tests.serving.running import running
 from tests.support.guests import guest as guest_header
 from tests.support.shop import Shop
+from tests.support.waiting import until
 from training.experiment import load
 
 COFFEE, LAMPS, CHAIRS = range(1, 61), range(61, 91), range(91, 121)

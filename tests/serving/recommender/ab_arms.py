@@ -10,7 +10,7 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.domains.recommendations.ab_tests.assignment import Running, arm_of
 from recsys.domains.recommendations.ab_tests.design import ExperimentDesign, model_against_control
-from tests.serving.api.test_answers import ask
+from tests.serving.api.answers import ask
 
 DUEL = ExperimentDesign.of(arms=model_against_control("popularity-v1", 0.5))
 TEST = Running(0, "duel", "knn-v1", "salt", DUEL)

@@ -11,7 +11,7 @@ from models.registry import registry
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.errors import Conflict
-from tests.serving.api.test_answers import execute
+from tests.serving.api.answers import execute
 from tests.serving.recommender.ab_arms import start_test
 from tests.support.shop import Shop
 

@@ -27,7 +27,7 @@ from serving.batch.refresh import refresh_lists
 from serving.server.app import create_app
 from serving.state.ab_assignment import MAX_FAILURES
 from tests.serving import shopping
-from tests.serving.api.test_answers import ask, execute, ids, until
+from tests.serving.api.answers import ask, execute, ids
 from tests.serving.recommender.ab_arms import (
     CHALLENGER_USERS,
     CONTROL_USERS,
@@ -37,9 +37,10 @@ from tests.serving.recommender.ab_arms import (
     users_of,
 )
 from tests.serving.running import running
-from tests.serving.state.test_impression_log import bring_in
+from tests.serving.state.impressions import bring_in
 from tests.support.guests import guest
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 
 @pytest.fixture

@@ -16,10 +16,11 @@ from recsys.domains.recommendations.ab_tests.design import ExperimentDesign, arm
 from serving.batch import scoring
 from serving.server.app import create_app
 from tests.serving import shopping
-from tests.serving.api.test_answers import execute, until
+from tests.serving.api.answers import execute
 from tests.serving.running import running
-from tests.serving.state.test_impression_log import bring_in
+from tests.serving.state.impressions import bring_in
 from tests.support.shop import Shop
+from tests.support.waiting import until
 from training.online.ab_results import read_results
 
 USERS = range(1, 29)

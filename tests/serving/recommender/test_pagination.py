@@ -14,7 +14,7 @@ from recsys.errors import Invalid
 from serving.ranking.strategies import Source
 from serving.recommender.pagination import Rest, decode, encode
 from serving.recommender.request import Filters, RecommendationRequest
-from tests.recsys.domains.recommendations.stored_lists.test_codec import ENTRIES
+from tests.recsys.domains.recommendations.stored_lists.entries import ENTRIES
 
 SOURCES: tuple[Source, ...] = ("stored", "live", "popular")
 RESTS = st.builds(

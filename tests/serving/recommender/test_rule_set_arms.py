@@ -21,9 +21,10 @@ from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
 from recsys.domains.users.api_keys import service as api_keys
 from serving.server.app import create_app
-from tests.serving.api.test_answers import ask, ids, until
+from tests.serving.api.answers import ask, ids
 from tests.serving.running import running
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 USERS = range(1, 29)
 

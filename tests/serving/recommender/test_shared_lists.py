@@ -33,9 +33,10 @@ from serving.recommender.request import Filters, Placement, RecommendationReques
 from serving.recommender.sources import LiveRanking
 from serving.server.app import create_app
 from tests.serving import shopping
-from tests.serving.api.test_answers import execute, ids, until
+from tests.serving.api.answers import execute, ids
 from tests.serving.running import running
 from tests.support.shop import Shop
+from tests.support.waiting import until
 from training.experiment import load
 
 PRODUCTS = range(1, shopping.PRODUCTS + 1)

@@ -19,7 +19,7 @@ from recsys.privacy.consent import Consent
 from serving.segments.members import SegmentKind
 from serving.segments.reminders import REMINDED_KINDS, remind
 from serving.segments.service import SegmentRequest
-from tests.serving.api.test_answers import execute
+from tests.serving.api.answers import execute
 from tests.support.shop import Shop
 
 REFUSING = 5

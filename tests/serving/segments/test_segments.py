@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from models.base import Recommender
-from models.registry import registry
 from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.products import service as products
@@ -26,11 +25,9 @@ from serving.segments.members import NamedMember, Segment, SegmentKind, SegmentM
 from serving.segments.service import SegmentRequest, make
 from tests.recsys.imports.desk import Desk
 from tests.serving import shopping
-from tests.serving.api.test_answers import execute
+from tests.serving.api.answers import execute
+from tests.serving.segments.people import INACTIVE, REFUSING
 from tests.support.shop import Shop
-
-REFUSING, INACTIVE = 5, 29
-"""User 29 of the shop is inactive; user 5 refuses personalisation in these tests."""
 
 
 def segment(kind: str, **request: Any) -> Segment:
@@ -45,17 +42,6 @@ def with_names(found: Segment) -> list[NamedMember]:
 
 def users(found: Segment) -> list[int]:
     return [member.user_id for member in found.members]
-
-
-@pytest.fixture
-def model(trained_shop: Shop) -> Recommender:
-    """The active model of the shop, one of whose users refuses."""
-    with unit_of_work() as session:
-        consent.change(session, REFUSING, None, Consent(False, True))
-    with unit_of_work() as session:
-        active = registry.active(session)
-    assert active is not None
-    return registry.load(active)
 
 
 @pytest.mark.parametrize("new", [False, True])

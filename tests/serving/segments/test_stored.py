@@ -21,9 +21,10 @@ from recsys.privacy.consent import Consent
 from serving.segments import stored
 from serving.segments.members import SegmentKind
 from serving.segments.service import SegmentRequest, make
-from tests.serving.api.test_answers import ask, ids, until
-from tests.serving.segments.test_segments import INACTIVE, REFUSING, model
+from tests.serving.api.answers import ask, ids
+from tests.serving.segments.people import INACTIVE, REFUSING, model
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 __all__ = ["model"]
 PATH = "/api/v1/admin/stored-segments"

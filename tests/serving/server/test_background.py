@@ -14,9 +14,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.serving.api.test_answers import until
 from tests.support import warm
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 
 @pytest.fixture

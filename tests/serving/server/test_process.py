@@ -15,9 +15,9 @@ import pytest
 from recsys.database import migrate
 from recsys.database.session import unit_of_work
 from recsys.domains.users.api_keys import service as api_keys
-from tests.serving.api.test_answers import until
 from tests.support import warm
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize(("stop", "workers"), [(signal.SIGTERM, 1), (signal.SIGINT, 2)])

@@ -13,9 +13,9 @@ from recsys.domains.users.api_keys import service as api_keys
 from recsys.errors import Invalid
 from recsys.settings import get_settings
 from serving.server.server import check_access
-from tests.serving.api.test_answers import until
 from tests.support import warm
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 SECRET = "a-secret-for-this-test-only"
 

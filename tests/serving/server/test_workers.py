@@ -16,10 +16,10 @@ import psutil
 import pytest
 
 from serving.server.workers import can_fork
-from tests.serving.api.test_answers import until
 from tests.support import warm
 from tests.support.servers import ROOT
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="workers are not forked here")
 SUPERVISE = """

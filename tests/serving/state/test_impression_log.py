@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import subprocess
-import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,9 @@ from recsys.web.metrics import REGISTRY
 from recsys.write_buffer import drain, spool
 from serving.server.app import create_app
 from serving.state.impression_log import ImpressionLog
-from tests.serving.api.test_answers import ask, ids
+from tests.serving.api.answers import ask, ids
 from tests.serving.running import running
+from tests.serving.state.impressions import bring_in
 from tests.support import warm
 from tests.support.shop import Shop, forget_connections
 
@@ -42,10 +42,6 @@ def stored(shop: Shop) -> list[tuple[Any, ...]]:
             "SELECT request_id, shelf, product_ids[1], session_id FROM recommendations_db.exposures "
             "ORDER BY 1, 2"
         ).fetchall()
-
-
-def bring_in() -> None:
-    drain.run(threading.Event(), once=True)
 
 
 def dropped(registry: CollectorRegistry = REGISTRY) -> float:

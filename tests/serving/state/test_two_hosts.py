@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from serving.server.app import create_app
 from tests.serving import shopping
 from tests.serving.running import running
 from tests.serving.state.api_hosts import Answer, ApiHost, Requests, api_hosts, health, read
+from tests.support import waiting
 from tests.support.hosts.object_server import ObjectServer
 from tests.support.shop import Shop
 
@@ -32,6 +34,8 @@ USERS = (1, 5, 12, 18, 23, 27)
 PATHS = tuple(
     f"/api/v1/users/{user}/recommendations{question}" for user in USERS for question in ("", "?category=3")
 )
+
+until = partial(waiting.until, seconds=120)
 
 
 @pytest.fixture
@@ -84,13 +88,6 @@ def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> Done:
     capsys.readouterr()
     code = cli.run(list(arguments))
     return Done(code, *capsys.readouterr())
-
-
-def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
 
 
 def say(text: str) -> None:

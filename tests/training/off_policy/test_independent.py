@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from vowpalwabbit import Workspace
 
-from tests.training.off_policy.test_truth import OPTIONS, PRODUCTS, Shop, logged, simulated
+from tests.training.off_policy.simulation import OPTIONS, PRODUCTS, Shop, logged, simulated
 from training.off_policy.evaluation import evaluate_lists
 from training.off_policy.target import LoggedLists, TargetLists
 

@@ -24,7 +24,7 @@ from models.ranking.mips.exact import best_of_factors
 from models.ranking.mips.factors import Factors
 from models.shared import parallel
 from tests.models.data import two_tastes
-from tests.models.ranking.test_top_k import by_sorting
+from tests.models.ranking.sorting import by_sorting
 
 NOBODY = np.empty(0, dtype=np.int64)
 

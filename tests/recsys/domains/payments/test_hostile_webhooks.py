@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.journeys.conftest import Counter
-from tests.recsys.domains.payments.test_payments import bought, hook
+from tests.recsys.domains.payments.webhooks import bought, hook
 from tests.recsys.domains.users.conftest import Person
 
 __all__ = ["bought"]

@@ -7,39 +7,19 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-import orjson
 import pytest
 
 from recsys.domains.payments import processing
 from recsys.domains.payments.sandbox import SIGNED_FOR_SECONDS, TOKENS, Sandbox, _signature, sign
 from recsys.errors import Forbidden, Invalid
 from tests.journeys.conftest import Counter
+from tests.recsys.domains.payments.webhooks import hook
 from tests.recsys.domains.users.conftest import Person
-
-SECRET = "sandbox-webhooks"
 
 
 def pay(counter: Counter, who: Person, order: int, token: str, *, key: str = "pay-00001", **more: Any) -> Any:
     body = {"order_id": order, "token": token, **more}
     return counter.send("POST", "/payments", who=who, key=key, json=body, status=201)
-
-
-@pytest.fixture
-def bought(counter: Counter) -> tuple[Person, int]:
-    """Ada, and an order of hers over 30.00."""
-    ada = counter.desk.person("ada")
-    product, _ = counter.product("Cup", price="30.00", stock=100)
-    return ada, counter.order(ada, product)["id"]
-
-
-def hook(counter: Counter, message: dict[str, Any], *, secret: str = SECRET, at: int | None = None) -> Any:
-    raw = orjson.dumps(message)
-    answer = counter.desk.client.post(
-        "/api/v1/payments/webhooks/sandbox",
-        content=raw,
-        headers={"Webhook-Signature": sign(secret, raw, at=at), "Content-Type": "application/json"},
-    )
-    return answer.status_code, answer.json()
 
 
 def test_a_payment_that_got_no_answer_is_looked_up_and_never_made_twice(

@@ -10,7 +10,7 @@ import pytest
 
 from recsys.imports.loading import changes
 from tests.recsys.imports.desk import PRODUCTS, Desk
-from tests.recsys.imports.test_variants import HEADER, SHIRTS
+from tests.recsys.imports.mappings.shop_exports import HEADER, SHIRTS
 from tests.support.shop import Shop
 
 EVENTS = (

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from recsys.search.analysis.analyser import Analyser, analyser, name_token, sku_token, words_of
 from recsys.search.analysis.document_tokens import document_tokens, document_vectors
-from tests.recsys.search.test_names import NAMES, SHOP
+from tests.recsys.search.names import NAMES, SHOP
 
 _EQUAL = text("SELECT CAST(:written AS tsvector) = CAST(:expected AS tsvector)")
 _LEXEMES = text("SELECT tsvector_to_array(CAST(:written AS tsvector))")

@@ -15,8 +15,8 @@ from recsys.search.ranking import popularity
 from recsys.search.tables import ProductSearch
 from recsys.settings import SearchSettings
 from tests.journeys.conftest import Counter
+from tests.recsys.search.asking import found, indexed, run
 from tests.recsys.search.catalogue import fill
-from tests.recsys.search.test_http import found, indexed, run
 
 
 def test_popularity_follows_what_people_do_once_a_minute(

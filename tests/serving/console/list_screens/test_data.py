@@ -12,10 +12,11 @@ from recsys import clock
 from recsys.imports.files import import_files
 from recsys.imports.history import recorded
 from recsys.settings import get_settings
-from tests.serving.api.test_answers import execute, until
+from tests.serving.api.answers import execute
 from tests.serving.console.conftest import LogIn, content
 from tests.support.guests import guest
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 REFUSED = (
     "file,line,column,reason,row\n"

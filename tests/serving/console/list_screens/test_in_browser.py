@@ -16,7 +16,7 @@ from recsys.domains.recommendations.impressions.store import Answered
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
 from serving.segments.stored import store_given
-from tests.serving.api.test_answers import ask, ids
+from tests.serving.api.answers import ask, ids
 from tests.support.web.browser import CHROMIUM, NO_BROWSER
 from tests.support.web.pages import (
     DESKTOP,

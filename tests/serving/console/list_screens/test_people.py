@@ -12,7 +12,7 @@ from recsys.domains.recommendations.impressions import store as impressions
 from recsys.domains.recommendations.impressions.store import Answered
 from recsys.domains.recommendations.interactions.history import interactions_of
 from tests.serving import shopping
-from tests.serving.api.test_answers import ask, execute, ids
+from tests.serving.api.answers import ask, execute, ids
 from tests.serving.console.conftest import LogIn, content
 from tests.support.shop import Shop
 from tests.support.web.pages import send_form

@@ -14,9 +14,10 @@ from recsys.domains.recommendations.impressions.store import Answered
 from recsys.domains.recommendations.interactions.history import product_weeks
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
-from tests.serving.api.test_answers import execute, ids, until
+from tests.serving.api.answers import execute, ids
 from tests.serving.console.conftest import content
 from tests.support.shop import Shop
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize(

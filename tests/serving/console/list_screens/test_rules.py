@@ -13,9 +13,9 @@ from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
-from tests.serving.api.test_answers import until
 from tests.serving.console.conftest import content
 from tests.support.shop import Shop
+from tests.support.waiting import until
 from tests.support.web.pages import send_form
 
 ALWAYS = {"enabled": "yes", "priority": "0"}

@@ -9,9 +9,10 @@ import pytest
 
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.rules import service as rules
-from tests.serving.api.test_answers import ask, ids, until
+from tests.serving.api.answers import ask, ids
 from tests.serving.console.conftest import LogIn, content
 from tests.support.shop import Shop
+from tests.support.waiting import until
 from tests.support.web.pages import send_form
 
 

@@ -11,7 +11,7 @@ from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.impressions import store as impressions
 from recsys.domains.recommendations.impressions.store import Answered
-from tests.serving.api.test_answers import ask, ids
+from tests.serving.api.answers import ask, ids
 from tests.serving.console.conftest import content
 from tests.support.shop import Shop
 

@@ -22,6 +22,7 @@ from recsys.errors import NotFound
 from recsys.web.access.guest_sessions import with_signature
 from recsys.write_buffer import buffer as write_buffer
 from recsys.write_buffer import drain
+from tests.recsys.domains.recommendations.impressions.answers import answered
 from tests.recsys.domains.users.conftest import Desk
 from tests.support.guests import guest as guest_header
 from tests.support.shop import Shop
@@ -66,12 +67,6 @@ DRAWN_LISTS = st.builds(
     st.lists(st.integers(1, 2**31 - 1), max_size=50),
     st.none() | st.dictionaries(TEXT, st.booleans() | st.integers(0, 99) | st.lists(TEXT, max_size=3)),
 )
-
-
-def answered(request_id: str, products: list[int], *, shelf: str = "for_you", **other: Any) -> Answered:
-    """A list as serving notes it."""
-    one = Answered(request_id, shelf, "stored", products, [0.5] * len(products), clock.now())
-    return one._replace(model="als-v3", version="3", generation=7)._replace(**other)
 
 
 def drawn(request_id: str, products: list[int], **other: Any) -> Answered:

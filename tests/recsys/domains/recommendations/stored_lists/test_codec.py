@@ -27,18 +27,8 @@ from recsys.domains.recommendations.stored_lists.codec import (
     unpack_entries,
 )
 from recsys.errors import Invalid
+from tests.recsys.domains.recommendations.stored_lists.entries import ENTRIES, ID
 
-ID = st.integers(1, 2**31 - 1)
-ENTRIES = st.builds(
-    Entry,
-    product=ID,
-    score=st.integers(0, 10_000),
-    kind=st.sampled_from(Kind),
-    reason=st.sampled_from(ReasonCode),
-    evidence=st.one_of(st.just(-1), ID),
-    novel=st.booleans(),
-    bought=st.booleans(),
-)
 LISTS = st.builds(
     StoredList,
     generation=ID,

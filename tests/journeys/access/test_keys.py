@@ -9,8 +9,7 @@ import pytest
 from recsys.database.session import unit_of_work
 from recsys.domains.users.api_keys import service as api_keys
 from recsys.settings import get_settings
-from tests.journeys.conftest import Counter
-from tests.journeys.test_access import (
+from tests.journeys.access.answers import (
     OF_A_VISIT,
     PUBLIC,
     REFUSED,
@@ -21,7 +20,8 @@ from tests.journeys.test_access import (
     routes,
     tells_nothing,
 )
-from tests.journeys.victims import Route, victim_of
+from tests.journeys.access.victims import Route, victim_of
+from tests.journeys.conftest import Counter
 
 NEEDS: Mapping[Route, str] = {
     ("POST", "/api/v1/interactions"): "events",

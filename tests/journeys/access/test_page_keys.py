@@ -13,9 +13,9 @@ from recsys.web.access.pages import PAGE_ROUTES
 from recsys.web.access.signing import user_token_secrets
 from recsys.web.access.user_tokens import make_user_token
 from serving.server.app import create_app
+from tests.journeys.access.answers import ask, changes, everything, routes, tells_nothing
+from tests.journeys.access.victims import Route, victim_of
 from tests.journeys.conftest import Counter
-from tests.journeys.test_access import ask, changes, everything, routes, tells_nothing
-from tests.journeys.victims import Route, victim_of
 
 ORIGIN = "https://shop.example"
 OTHER = "https://other.example"

@@ -15,7 +15,7 @@ from recsys.imports.readers.mapping import chosen_mappings
 from recsys.imports.readers.rows import INTERACTIONS
 from recsys.imports.readers.source import open_source
 from recsys.settings import get_settings
-from tests.recsys.imports.test_mappings import FIELDS, events, ga4, preview, products
+from tests.recsys.imports.mappings.shop_exports import FIELDS, events, ga4, preview, products
 
 SHOPIFY = (
     "\ufeffHandle,Title,Published,Option1 Value,Option2 Value,Variant SKU,Variant Inventory Tracker,"
