@@ -6,6 +6,8 @@ process. On a machine that does other work the processor time per request is the
 The same questions are also put to a server that keeps no list in memory, so that each answer of a product
 or for everybody is read from Redis, as it is for the many products of a large shop. `--rate 1000` asks at
 fixed moments besides, and says the quantiles from the planned start.
+`--gorse PATH` measures a Gorse beside both, with the same users, products and interactions: PATH is its
+`gorse-in-one`, whose lists lie in PostgreSQL here, as Valkey lacks the search that Gorse asks of Redis.
 `--profile` says besides where that time goes, stage by stage (being watched costs some of it).
 """
 
@@ -21,10 +23,12 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 
 import httpx
 import psutil
+import psycopg
 import redis
 import redis.asyncio
 from fastapi import FastAPI, Response
@@ -35,7 +39,7 @@ from recsys.embedded import start
 from recsys.settings import Settings, get_settings
 from serving.recommender import live_lists
 from serving.server.app import create_worker
-from tests.performance.load import stack_sampler
+from tests.performance.load import gorse, stack_sampler
 from tests.performance.load.paced import paced, summary
 from tests.support.servers import ROOT, temporary_var
 
@@ -166,6 +170,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--profile", action="store_true", help="where the processor time goes, by stage")
+    parser.add_argument(
+        "--gorse", type=Path, metavar="PATH", help="its gorse-in-one, measured in the same run"
+    )
     parser.add_argument("--rate", type=float, default=0.0, help="requests/s at fixed moments; 0: none")
     given = parser.parse_args()
     seconds = given.seconds
@@ -192,6 +199,7 @@ def main() -> None:
             server(ours_by) as ours,
             server(floor_by) as floor,
             server("tests.performance.bench_serving:without_memory") as from_redis,
+            ExitStack() as others,
         ):
             client = redis.Redis.from_url(addresses.redis_url)
             for user in range(1, USERS + 1):
@@ -208,17 +216,23 @@ def main() -> None:
                 # of popular products there is one list, which stays in memory
                 if path.startswith("/api/v1/products/{}")
             ]
+            if given.gorse is not None:
+                running = others.enter_context(_gorse(given.gorse.resolve(), var, addresses.database_url))
+                measured_paths += [
+                    (f"Gorse: {name}", path, running) for name, path in gorse.QUESTIONS.items()
+                ]
             figures: dict[str, list[tuple[float, float, float]]] = {name: [] for name, _, _ in measured_paths}
             asked: dict[str, float] = defaultdict(float)
             for _ in range(ROUNDS):
                 for name, path, (port, process) in measured_paths:
-                    if given.profile and process is not from_redis[1]:
+                    is_watched = given.profile and process in (ours[1], floor[1])
+                    if is_watched:
                         stack_sampler.read(process)
                     before = sum(process.cpu_times()[:2])
                     rate, p99 = asyncio.run(load(port, seconds, path))
                     used = (sum(process.cpu_times()[:2]) - before) / (rate * seconds)
                     figures[name].append((rate, p99, used))
-                    if given.profile and process is not from_redis[1]:
+                    if is_watched:
                         asked[name] += rate * seconds
                         for stage, taken in stack_sampler.read(process).items():
                             spent[name][stage] += taken
@@ -238,10 +252,26 @@ def main() -> None:
             f"{rates[name] / rates['bare route']:.2f} of the bare route's requests/s, "
             f"{costs['bare route'] / costs[name]:.2f} by processor time"
         )
+    for name in gorse.QUESTIONS if given.gorse is not None else ():
+        other = f"Gorse: {name}"
+        console.print(
+            f"{name} against Gorse: {rates[name] / rates[other]:.1f} times the requests/s, "
+            f"{costs[other] / costs[name]:.1f} by processor time"
+        )
     for name, found in at_moments.items():
         console.print(f"{name}, at fixed moments: {found}")
     for name, by_stage in spent.items():
         _say(console, name, by_stage, asked[name])
+
+
+@contextmanager
+def _gorse(program: Path, var: Path, database_url: str) -> Iterator[tuple[int, psutil.Process]]:
+    """Gorse with what the shop has."""
+    place, _, _ = database_url.rpartition("/")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE gorse")
+    with gorse.running_gorse(program, var, database_url, f"{place}/gorse", range(1, USERS + 1)) as running:
+        yield running
 
 
 async def _paced(port: int, path: str, rate: float, seconds: float) -> str:
