@@ -1,4 +1,4 @@
-"""Two hosts without a shared disk follow promotions, over one S3 server, one PostgreSQL and one Valkey."""
+"""Two hosts without a shared disk follow promotions, over an S3 server and a Redis Cluster."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from models.base import Recommender
 from models.registry import registry, switching
 from recsys import cli
 from recsys.artifacts.store import artifact_store
+from recsys.cache.client import connect, servers
 from recsys.database.session import unit_of_work
 from recsys.settings import get_settings
 from serving.batch import scoring
@@ -26,6 +27,7 @@ from tests.serving.running import running
 from tests.serving.state.api_hosts import Answer, ApiHost, Requests, api_hosts, health, read
 from tests.support import waiting
 from tests.support.hosts.object_server import ObjectServer
+from tests.support.hosts.redis_cluster import RunningCluster, redis_cluster
 from tests.support.shop import Shop
 
 pytestmark = pytest.mark.timeout(900)
@@ -36,6 +38,13 @@ PATHS = tuple(
 )
 
 until = partial(waiting.until, seconds=120)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RunningCluster]:
+    """The masters, whatever the other tests run on."""
+    with redis_cluster() as running_cluster:
+        yield running_cluster
 
 
 @pytest.fixture
@@ -134,6 +143,9 @@ def test_hosts_follow_promotions_under_load_without_a_wrong_answer(
         before = len(requests.answers)
         until(lambda: len(requests.answers) > before + 100)
     assert requests.failures == []
+    with connect(trainer.redis_url) as client:
+        holding = [master for master in servers(client) if master.dbsize()]
+        assert len(holding) == 3, "what is stored lies on all masters"
     with trainer.connect() as connection:
         models = dict(
             connection.execute(
