@@ -1,4 +1,4 @@
-"""How much of the connection pool is in use, as gauges of the process that uses the most."""
+"""How much of the connection pools is in use, as gauges of the process that uses the most."""
 
 from __future__ import annotations
 
@@ -17,40 +17,44 @@ _LENT = "recsys_lent"
 # of several processes the fullest pool counts: the sum would hide it
 _IN_USE = Gauge(
     "recsys_database_pool_in_use",
-    "Connections to PostgreSQL in use, of the process that uses the most.",
+    "Connections to a PostgreSQL server in use, of the process that uses the most.",
+    ["server"],
     registry=REGISTRY,
     multiprocess_mode="livemax",
 )
 _LIMIT = Gauge(
     "recsys_database_pool_limit",
-    "Connections to PostgreSQL that one process opens at most.",
+    "Connections to a PostgreSQL server that one process opens at most.",
     registry=REGISTRY,
     multiprocess_mode="livemax",
 )
 
 
-def watch_pool(engine: Engine, limit: int) -> None:
+def watch_pool(engine: Engine, server: str, limit: int) -> None:
     """Count the connections of an engine that are lent out.
 
     Parameters
     ----------
+    server
+        The server that it connects to: one full pool must not hide behind others.
     limit
-        How many connections the engine lends at most.
+        How many connections each engine lends at most.
     """
     _LIMIT.set(limit)
+    in_use = _IN_USE.labels(server)
 
     @event.listens_for(engine, "checkout")
     def lent(_: object, record: ConnectionPoolEntry, __: object) -> None:
         marks = _marks_of(record)
         if not marks.get(_LENT):
             marks[_LENT] = True
-            _IN_USE.inc()
+            in_use.inc()
 
     @event.listens_for(engine, "checkin")
     def returned(_: object, record: ConnectionPoolEntry) -> None:
         # a connection that could not be made is returned without having been lent
         if _marks_of(record).pop(_LENT, False):
-            _IN_USE.dec()
+            in_use.dec()
 
 
 def _marks_of(record: ConnectionPoolEntry) -> dict[Any, Any]:

@@ -110,7 +110,8 @@ def read(work: Callable[[Session], T], *, after: int = 0) -> T:
 
 def _session(url: str) -> Session:
     others = other_engines()
-    return JointSession(engine_of(url), others) if others else Session(engine_of(url))
+    engine = engine_of(url, "replica")
+    return JointSession(engine, others) if others else Session(engine)
 
 
 def position(session: Session) -> int:
@@ -161,7 +162,7 @@ def _note(state: ReplicaState, primary: int | None, replayed: int | None) -> Non
 def _asked(url: str | None) -> int | None:
     """The position of the primary (None), or of the replica; None where it does not tell."""
     try:
-        with get_engine().connect() if url is None else engine_of(url).connect() as connection:
+        with get_engine().connect() if url is None else engine_of(url, "replica").connect() as connection:
             found = connection.scalar(_PRIMARY if url is None else _REPLAYED)
     except (SQLAlchemyError, Unavailable, OSError):
         return None

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -33,7 +33,7 @@ from recsys.database.addresses import (
 )
 from recsys.database.pool_metrics import watch_pool
 from recsys.database.servers.joint_commit import JointSession
-from recsys.database.servers.placement import ServerName
+from recsys.database.servers.placement import SERVER_NAMES, ServerName
 from recsys.settings import Settings, get_settings
 
 __all__ = [
@@ -102,7 +102,7 @@ def _addresses() -> _Addresses:
 
 def other_engines() -> dict[ServerName, Engine]:
     """The engines of `other_urls`."""
-    return {name: engine_of(url, pooled=False) for name, url in _addresses().others.items()}
+    return {name: engine_of(url, name) for name, url in _addresses().others.items()}
 
 
 def get_engine() -> Engine:
@@ -264,22 +264,22 @@ def reaching(url: str) -> Iterator[None]:
         ) from error
 
 
-def engine_of(url: str, *, pooled: bool | None = None) -> Engine:
+def engine_of(url: str, server: ServerName | Literal["shop", "replica"] = "shop") -> Engine:
     """The engine of an address, made once and shared by threads.
 
     Parameters
     ----------
     url
         The address, in SQLAlchemy's form.
-    pooled
-        The address leads through PgBouncer in transaction mode; None: where the shop's does.
+    server
+        Whose address it is: the shop's, and its replica's, may lead through PgBouncer in transaction mode.
     """
     with _engines_lock:
         engine = _engines.get(url)
         if engine is None:
             settings = get_settings()
             size = settings.database.pool_size
-            pooled = is_pooled(settings) if pooled is None else pooled
+            pooled = server not in SERVER_NAMES and is_pooled(settings)
             engine = create_engine(
                 url,
                 pool_size=size,
@@ -295,7 +295,7 @@ def engine_of(url: str, *, pooled: bool | None = None) -> Engine:
             if pooled:
                 event.listen(engine, "begin", _begin_pooled)
             _engines[url] = engine
-            watch_pool(engine, 2 * size * (1 + len(other_urls(settings))))
+            watch_pool(engine, server, 2 * size)
         return engine
 
 

@@ -266,7 +266,9 @@ def test_only_labels_with_few_values_are_used(shop: Shop) -> None:
 
 def test_the_pool_in_use(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     def in_use() -> float:
-        return read_scrape(render().decode())[("recsys_database_pool_in_use", frozenset())]
+        return read_scrape(render().decode())[
+            ("recsys_database_pool_in_use", frozenset({("server", "shop")}))
+        ]
 
     before = in_use()
     with unit_of_work(), get_engine().connect() as connection:
@@ -279,6 +281,7 @@ def test_the_pool_in_use(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DatabaseAway), unit_of_work():
         pass
     assert in_use() == before
+    # each server has a pool of its own, beside the shop's
     limit = read_scrape(render().decode())[("recsys_database_pool_limit", frozenset())]
     assert limit == 2 * shop.settings.database.pool_size
 
@@ -292,15 +295,15 @@ with counted_together():
     from recsys.web.metrics import observe_request, render
     child = os.fork()
     if child == 0:
-        pool_metrics._IN_USE.set(17)
+        pool_metrics._IN_USE.labels("shop").set(17)
         observe_request("GET", "/a", 200, 0.01)
         os._exit(0)
     os.waitpid(child, 0)
-    pool_metrics._IN_USE.set(3)
-    assert b"recsys_database_pool_in_use 17.0" in render()
+    pool_metrics._IN_USE.labels("shop").set(3)
+    assert b'recsys_database_pool_in_use{server="shop"} 17.0' in render()
     forget_process(child)
     written = render()
-    assert b"recsys_database_pool_in_use 3.0" in written, written
+    assert b'recsys_database_pool_in_use{server="shop"} 3.0' in written, written
     assert b'recsys_http_requests_total{method="GET",route="/a",status="200"} 1.0' in written
 """
     done = subprocess.run(
