@@ -116,9 +116,6 @@ def migrated_template(servers: Servers) -> str:
     name = "migrated"
     _execute(servers, "CREATE DATABASE {}", name)
     migrate.upgrade(servers.database(name))
-    if os.environ.get("TESTS_DATABASES") == "several":
-        with psycopg.connect(servers.database(name)) as connection:
-            follow_deletions(connection)
     return name
 
 
@@ -161,7 +158,13 @@ def session(database_url: str) -> Iterator[Session]:
 @pytest.fixture(scope="session")
 def databases(servers: Servers, migrated_template: str) -> Iterator[Databases]:
     """The databases that are lent to tests."""
-    lender = Databases(servers.database("{}"), migrated_template)
+    template = migrated_template
+    if os.environ.get("TESTS_DATABASES") == "several":
+        template = "migrated_divided"
+        _execute(servers, CLONE, template, migrated_template)
+        with psycopg.connect(servers.database(template)) as connection:
+            follow_deletions(connection)
+    lender = Databases(servers.database("{}"), template)
     yield lender
     lender.close()
 

@@ -30,6 +30,9 @@ from tests.serving.running import running
 from tests.support.servers import temporary_var
 from tests.support.shop import Shop, forget_connections
 
+# with several servers, see test_several_servers.py
+pytestmark = pytest.mark.one_server
+
 
 def lists_in(client: redis.Redis) -> dict[bytes, bytes]:
     """Every stored list in Redis by its key."""

@@ -205,6 +205,7 @@ def test_stored_recommendations_that_expired_or_disagree(shop: Shop, redis_clien
     assert other.remedy == "recsys serve score"
 
 
+@pytest.mark.one_server
 def test_an_old_schema_is_broken_and_migrate_mends_it(shop: Shop) -> None:
     migrate.downgrade(shop.database_url, "base")
     found = _findings(shop.settings)

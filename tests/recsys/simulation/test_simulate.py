@@ -53,6 +53,7 @@ def desk(shop: Shop, tmp_path: Path) -> Desk:
     return Desk(shop, folder)
 
 
+@pytest.mark.one_server
 @pytest.mark.parametrize("form", ["parquet", "csv"])
 def test_files_are_imported_whole_and_equal_the_rows_of_copy(desk: Desk, tmp_path: Path, form: str) -> None:
     copied = simulate(desk.shop, tmp_path / "copied", "--database")

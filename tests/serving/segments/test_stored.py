@@ -22,11 +22,10 @@ from serving.segments import stored
 from serving.segments.members import SegmentKind
 from serving.segments.service import SegmentRequest, make
 from tests.serving.api.answers import ask, ids
-from tests.serving.segments.people import INACTIVE, REFUSING, model
+from tests.serving.segments.people import INACTIVE, REFUSING
 from tests.support.shop import Shop
 from tests.support.waiting import until
 
-__all__ = ["model"]
 PATH = "/api/v1/admin/stored-segments"
 
 

@@ -9,10 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.journeys.conftest import Counter
-from tests.recsys.domains.payments.webhooks import bought, hook
+from tests.recsys.domains.payments.webhooks import hook
 from tests.recsys.domains.users.conftest import Person
-
-__all__ = ["bought"]
 
 MESSAGE = {"id": "evt_1", "type": "payment.approved", "key": "payment:1", "transaction_id": "ch_1"}
 IDS = [2**31 - 1, 2**31, 2**32, 2**63, 9_999_999_999, 10**39, 0]
