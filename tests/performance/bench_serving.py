@@ -25,6 +25,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -267,10 +268,14 @@ def main() -> None:
 @contextmanager
 def _gorse(program: Path, var: Path, database_url: str) -> Iterator[tuple[int, psutil.Process]]:
     """Gorse with what the shop has."""
-    place, _, _ = database_url.rpartition("/")
+    host = urlsplit(database_url).netloc.rpartition("@")[2]
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE gorse")
-    with gorse.running_gorse(program, var, database_url, f"{place}/gorse", range(1, USERS + 1)) as running:
+        # a server for tests has passwords of one iteration, which Gorse's driver takes for an attack
+        connection.execute("SET scram_iterations = 4096")
+        connection.execute("CREATE ROLE gorse LOGIN PASSWORD 'gorse'")
+        connection.execute("CREATE DATABASE gorse OWNER gorse")
+    place = f"postgres://gorse:gorse@{host}/gorse?sslmode=disable"
+    with gorse.running_gorse(program, var, database_url, place, range(1, USERS + 1)) as running:
         yield running
 
 

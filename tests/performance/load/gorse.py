@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ QUESTIONS = {
 """The path of each question; `{}` is a user or a product."""
 
 _BATCH = 2_000
-_PATIENCE = 600.0
+_PATIENCE = 120.0
 _CONFIGURATION = """
 [database]
 data_store = "{database}"
@@ -50,10 +50,12 @@ score = "count(feedback, .FeedbackType == 'purchase')"
 name = "neighbors"
 type = "users"
 [recommend.collaborative]
+type = "mf"
 fit_period = "60m"
 fit_epoch = 20
 [recommend.ranker]
-type = "none"
+type = "fm"
+fit_epoch = 20
 recommenders = ["collaborative", "item-to-item/neighbors", "non-personalized/popular"]
 [recommend.fallback]
 recommenders = ["non-personalized/popular"]
@@ -66,7 +68,7 @@ _EVENTS = (
 
 @contextmanager
 def running_gorse(
-    program: Path, folder: Path, database_url: str, empty_database: str, users: Sequence[int]
+    program: Path, folder: Path, database_url: str, database: str, users: Sequence[int]
 ) -> Iterator[tuple[int, psutil.Process]]:
     """The port and the process of Gorse, when it has a list for each of the users.
 
@@ -78,28 +80,32 @@ def running_gorse(
         Takes its configuration and its log.
     database_url
         The shop whose users, products and interactions it gets.
-    empty_database
+    database
         Where it keeps them and its lists; a Redis for its lists has to have the module for search.
     users
         Those who are asked for.
     """
     http, grpc = free_port(), free_port()
-    database = f"postgres://{empty_database.partition('://')[2]}"
-    configuration = folder / "gorse.toml"
+    cache, configuration = folder / "gorse", folder / "gorse.toml"
+    cache.mkdir()
     configuration.write_text(_CONFIGURATION.format(database=database, http=http, grpc=grpc))
-    with open(folder / "gorse.log", "wb") as log:
-        process = subprocess.Popen(
-            [program, "--config", configuration, "--cache-path", folder / "gorse-cache"],
-            cwd=folder,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{http}", timeout=60) as client:
-            _wait(lambda: client.get("/api/health/ready").status_code == 200, folder)
+    command = [str(program), "--config", str(configuration), "--cache-path", str(cache)]
+    with httpx.Client(base_url=f"http://127.0.0.1:{http}", timeout=60) as client:
+        with _process(command, folder) as process:
+            _wait(process, folder, lambda: client.get("/api/health/ready").status_code == 200)
             _fill(client, database_url)
-            _wait(lambda: all(_has_list(client, user) for user in users), folder)
-        yield http, psutil.Process(process.pid)
+        # it fits when it starts, and each hour
+        with _process(command, folder) as process:
+            _wait(process, folder, lambda: all(_has_list(client, user) for user in users))
+            yield http, psutil.Process(process.pid)
+
+
+@contextmanager
+def _process(command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with open(folder / "gorse.log", "ab") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        yield process
     finally:
         process.terminate()
         process.wait(30)
@@ -133,11 +139,12 @@ def _post(client: httpx.Client, path: str, rows: Sequence[Mapping[str, Any]]) ->
 
 
 def _has_list(client: httpx.Client, user: int) -> bool:
-    made = client.get(f"/api/collaborative-filtering/{user}", params={"n": 20})
-    return made.status_code == 200 and bool(made.json())
+    paths = (path.format(user) for path in QUESTIONS.values())
+    answers = [client.get(path) for path in paths]
+    return all(answer.status_code == 200 and len(answer.json()) >= 5 for answer in answers)
 
 
-def _wait(condition: Any, folder: Path) -> None:
+def _wait(process: subprocess.Popen[bytes], folder: Path, condition: Callable[[], bool]) -> None:
     ends = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -145,6 +152,7 @@ def _wait(condition: Any, folder: Path) -> None:
                 return
         except httpx.TransportError:
             pass
-        if time.monotonic() > ends:
-            raise TimeoutError(f"Gorse was not ready in {_PATIENCE:.0f} s; see {folder / 'gorse.log'}")
+        if process.poll() is not None or time.monotonic() > ends:
+            last = (folder / "gorse.log").read_text(errors="replace").strip().rpartition("\n")[2]
+            raise RuntimeError(f"Gorse has no lists after {_PATIENCE:.0f} s, or ended; it said last: {last}")
         time.sleep(2)
