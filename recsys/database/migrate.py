@@ -55,10 +55,15 @@ def upgrade(url: str, revision: str = "head", *, server: ServerName | None = Non
         The `revision` is unknown.
     Conflict
         A newer version of this program migrated the database, schemas of our names are there already, or a
-        restore was interrupted.
+        restore was interrupted; or the other server cannot prepare transactions.
     """
     with _connection(url) as connection:
         _check_known(revision, connection)
+        if server is not None and connection.scalar(text("SHOW max_prepared_transactions")) == "0":
+            raise Conflict(
+                f"max_prepared_transactions of the {server} server is 0, so nothing that spans servers could "
+                "be stored; set it to its max_connections, restart it, and run this again"
+            )
         if _version(connection) is None:
             _check_free(connection)
         command.upgrade(_config(connection), revision)

@@ -124,6 +124,8 @@ def _looked(
     except (RecsysError, redis.RedisError):
         return Finding(part, "broken", "cannot be examined without Redis", "mend Redis first")
     except SQLAlchemyError as error:
+        # the parts after this one are looked at in a transaction of their own
+        connection.rollback()
         return Finding(part, "broken", str(error).partition("\n")[0], "recsys up, then recsys migrate")
 
 

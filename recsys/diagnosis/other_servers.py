@@ -38,7 +38,7 @@ def findings(settings: Settings, shop: Connection) -> list[Finding]:
 
 @contextmanager
 def connection_to(settings: Settings, name: ServerName, shop: Connection) -> Iterator[Connection | None]:
-    """A connection to the tables of a server: `shop` where they lie beside all others, None if it is away."""
+    """A connection to the tables of a server: `shop` where they lie beside all others; None: not usable."""
     url = other_urls(settings).get(name)
     if url is None:
         yield shop
@@ -47,8 +47,9 @@ def connection_to(settings: Settings, name: ServerName, shop: Connection) -> Ite
     with ExitStack() as opened:
         connection = None
         try:
-            with reaching(url):
-                connection = opened.enter_context(engine.connect())
+            if migrate.check(url).usable:
+                with reaching(url):
+                    connection = opened.enter_context(engine.connect())
         except RecsysError:
             pass
         yield connection

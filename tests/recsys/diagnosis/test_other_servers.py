@@ -112,6 +112,18 @@ def test_a_server_that_is_away_is_named(
     assert _found("notifications server").state == "ok"
 
 
+def test_a_table_that_is_missing_breaks_its_part_alone(shop: Shop) -> None:
+    with shop.connect() as connection:
+        connection.execute(
+            "DROP TABLE recommendations_db.model_promotions, recommendations_db.models_to_retrain CASCADE"
+        )
+        connection.execute("ALTER TABLE recommendations_db.recommendation_models RENAME TO gone")
+    found = {each.part: each for each in doctor.examine(get_settings())}
+    assert (found["model"].state, found["artifacts"].state) == ("broken", "broken")
+    assert "recommendation_models" in found["artifacts"].found
+    assert found["recommendations"].found.startswith("none are stored")
+
+
 def test_a_schema_that_is_behind(shop: Shop, other_servers: Others, monkeypatch: pytest.MonkeyPatch) -> None:
     with psycopg.connect(other_servers["analytics"]) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0029'")

@@ -7,7 +7,7 @@ import json
 import psycopg
 import pytest
 
-from recsys import cli
+from recsys import cli, embedded
 from recsys.database import migrate
 from recsys.database.servers.placement import SERVER_NAMES, ServerName
 from recsys.database.session import unit_of_work
@@ -15,7 +15,8 @@ from recsys.domains.analytics.tables import PageView
 from recsys.domains.notifications.tables import EmailLog, Notification, OutgoingMessage
 from recsys.domains.recommendations.tables import UserInteraction
 from recsys.domains.users.tables import User
-from tests.support.servers import Servers, empty_database
+from recsys.settings import Settings
+from tests.support.servers import Servers, empty_database, temporary_var
 from tests.support.shop import Shop, forget_connections
 
 _REFERENCES = (
@@ -160,3 +161,23 @@ def test_there_may_be_nothing_to_move(
     code, _, err = _run(capsys, "--move", "analytics")
     assert code != 0
     assert "the shop's server has no rows of the analytics tables" in err
+
+
+def test_a_server_that_cannot_prepare_transactions_is_refused(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with temporary_var() as var:
+        with monkeypatch.context() as elsewhere:
+            for name in ("DATABASE", "REDIS"):
+                elsewhere.delenv(f"RECSYS_{name}__URL")
+            settings = Settings(var=var, environment="test")
+            other = embedded.start(settings)
+        try:
+            monkeypatch.setenv("RECSYS_DATABASE__ANALYTICS_URL", other.database_url)
+            forget_connections()
+            code, out, err = _run(capsys)
+            assert code != 0, out
+            assert "max_prepared_transactions of the analytics server is 0" in err
+            assert migrate.current(other.database_url) is None, "nothing was made there"
+        finally:
+            embedded.stop(settings)
