@@ -154,5 +154,7 @@ def _wait(process: subprocess.Popen[bytes], folder: Path, condition: Callable[[]
             pass
         if process.poll() is not None or time.monotonic() > ends:
             last = (folder / "gorse.log").read_text(errors="replace").strip().rpartition("\n")[2]
-            raise RuntimeError(f"Gorse has no lists after {_PATIENCE:.0f} s, or ended; it said last: {last}")
+            raise RuntimeError(
+                f"Gorse has no lists after {_PATIENCE:.0f} s, or ended; the last line of its log: {last}"
+            )
         time.sleep(2)
