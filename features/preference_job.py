@@ -26,7 +26,7 @@ from features.dataset import Dataset
 from features.preference_parsing import INFERRED, affinities, is_inferred
 from recsys import clock
 from recsys.database.addresses import libpq_url
-from recsys.database.servers.references import keep_users
+from recsys.database.servers.references import lock_users
 from recsys.database.session import driver_connection, unit_of_work
 from recsys.settings import Settings
 
@@ -99,7 +99,7 @@ def write_preferences(settings: Settings, dataset: Dataset) -> PreferenceJobCoun
         explicit = _explicit_words(connection, taxonomies)
         connection.execute(_STAGED)
         users, left_out = _stage(
-            connection, dataset, inferred, explicit, keep_users(session, dataset.users.ids.tolist())
+            connection, dataset, inferred, explicit, lock_users(session, dataset.users.ids.tolist())
         )
         cleared = connection.execute(_clear(), {"now": now}).rowcount
         before = _count(connection)

@@ -18,7 +18,7 @@ from recsys.database.addresses import connect_arguments
 from recsys.database.base import BEFORE_RESTORE, SCHEMAS
 from recsys.database.compatibility import SchemaCheck, compare_schema, write_oldest_program
 from recsys.database.servers.placement import ServerName
-from recsys.database.servers.relocation import detach, leave_deletions
+from recsys.database.servers.relocation import detach, drop_deletion_trigger
 from recsys.database.session import reaching
 from recsys.errors import Conflict, Invalid
 
@@ -90,7 +90,7 @@ def downgrade(url: str, revision: str) -> str:
     """
     with _connection(url) as connection:
         _check_known(revision, connection)
-        leave_deletions(connection)
+        drop_deletion_trigger(connection)
         try:
             command.downgrade(_config(connection), revision)
         except DBAPIError as error:

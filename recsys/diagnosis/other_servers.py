@@ -14,7 +14,7 @@ from recsys.database.addresses import connect_arguments, other_urls
 from recsys.database.metadata import metadata
 from recsys.database.servers.joint_commit import count_in_doubt
 from recsys.database.servers.placement import ServerName, server_of
-from recsys.database.servers.relocation import follows_deletions, left_behind
+from recsys.database.servers.relocation import has_deletion_trigger, left_behind
 from recsys.database.session import reaching
 from recsys.diagnosis.finding import Finding
 from recsys.errors import RecsysError
@@ -95,7 +95,7 @@ def _finding(name: ServerName, url: str, shop: Connection) -> Finding:
             f"{found}; the shop's server still has rows of {', '.join(left)}",
             f"stop the shop and run: recsys migrate --move {name}",
         )
-    if not follows_deletions(driver):
+    if not has_deletion_trigger(driver):
         found += "; the shop's server does not say which users are deleted"
         return Finding(part, "attention", found, "recsys migrate")
     if missing:

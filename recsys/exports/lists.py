@@ -14,7 +14,7 @@ import duckdb
 import orjson
 import psycopg
 
-from recsys.database.servers.copies import bring
+from recsys.database.servers.copies import copy_to
 from recsys.database.session import driver_connection, unit_of_work
 from recsys.domains.recommendations.stored_lists import generations
 from recsys.domains.recommendations.stored_lists.rows import first_products
@@ -105,8 +105,8 @@ def export_lists(
     with unit_of_work() as session:
         connection = driver_connection(session, "recommendations")
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        bring(session, "recommendations", "usernames", "SELECT id, username FROM users_db.users")
-        bring(session, "recommendations", "on_sale", _ON_SALE)
+        copy_to(session, "recommendations", "usernames", "SELECT id, username FROM users_db.users")
+        copy_to(session, "recommendations", "on_sale", _ON_SALE)
         count = _count(connection, parameters)
         if not count[0]:
             raise NotFound("No lists are stored for these users; `recsys serve score` makes them.")

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from models.registry import registry
 from models.registry.registry import RegisteredModel
-from recsys.database.servers.copies import bring
+from recsys.database.servers.copies import copy_to
 from recsys.database.session import driver_connection, unit_of_work
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists import generations
@@ -143,7 +143,7 @@ def users_to_score(model: LoadedModel, settings: ServingSettings) -> tuple[npt.N
     days = settings.stored_active_days
     since = model.model.moment_ / 1e6 - days * 86_400 if days else -np.inf
     with unit_of_work() as session:
-        bring(session, "recommendations", "allowed_users", _ALLOWED, {"since": float(since)})
+        copy_to(session, "recommendations", "allowed_users", _ALLOWED, {"since": float(since)})
         connection = driver_connection(session, "recommendations")
         users, is_recent = read_integers(connection, _USERS, ["id", "is_recent"], [float(since)])
     # without a limit also users whose interactions have no time

@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-from recsys.database.servers.copies import bring
+from recsys.database.servers.copies import copy_to
 from serving.segments.members import SegmentMember, kept
 
 __all__ = ["MIN_REPEATS", "back_in_stock", "due_replenishment", "lower_prices"]
@@ -114,8 +114,8 @@ def due_replenishment(session: Session, now: datetime, days: float, limit: int) 
     another one followed, with a success and a failure added (Laplace). Products with fewer than `MIN_REPEATS`
     repeat purchases have no interval.
     """
-    bring(session, "recommendations", "refusing", _REFUSING, indexed=["user_id"])
-    bring(session, "recommendations", "on_sale", _ON_SALE)
+    copy_to(session, "recommendations", "refusing", _REFUSING, indexed=["user_id"])
+    copy_to(session, "recommendations", "on_sale", _ON_SALE)
     values = {"now": now, "until": now + timedelta(days=days), "repeats": MIN_REPEATS}
     return _members(session, _DUE, values, limit)
 
@@ -147,7 +147,7 @@ def back_in_stock(
 def _who_looked(
     session: Session, changed: LiteralString, now: datetime, days: float, looked_since: datetime, limit: int
 ) -> list[SegmentMember]:
-    bring(session, "recommendations", "changed", changed, {"now": now, "since": now - timedelta(days=days)})
+    copy_to(session, "recommendations", "changed", changed, {"now": now, "since": now - timedelta(days=days)})
     return _members(session, _LOOKED, {"now": now, "looked_since": looked_since}, limit)
 
 

@@ -23,7 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from recsys import embedded
 from recsys.database.servers.placement import server_of_text
-from recsys.database.servers.relocation import follow_deletions
+from recsys.database.servers.relocation import add_deletion_trigger
 from recsys.settings import Settings
 from tests.support.databases import CLONE, Databases
 
@@ -163,7 +163,7 @@ def databases(servers: Servers, migrated_template: str) -> Iterator[Databases]:
         template = "migrated_divided"
         _execute(servers, CLONE, template, migrated_template)
         with psycopg.connect(servers.database(template)) as connection:
-            follow_deletions(connection)
+            add_deletion_trigger(connection)
     lender = Databases(servers.database("{}"), template)
     yield lender
     lender.close()

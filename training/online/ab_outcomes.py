@@ -13,10 +13,10 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.orm import Session
 
-from recsys.database.servers.copies import bring
+from recsys.database.servers.copies import copy_to
 from recsys.domains.recommendations.ab_tests.assignment import fallback_label, label
 from recsys.domains.recommendations.ab_tests.design import ExperimentDesign
-from training.online.paid_lines import bring_paid_lines
+from training.online.paid_lines import copy_paid_lines
 
 __all__ = ["PAST", "ArmOutcomes", "read_sessions", "read_users"]
 
@@ -162,8 +162,8 @@ def read_users(
 ) -> ArmOutcomes:
     """Read the users of an experiment that began at `since`, with what they did until `until`."""
     past = since - PAST
-    bring_paid_lines(session, since, until)
-    bring(session, "recommendations", "past_orders", _PAST_ORDERS, {"past": past, "since": since})
+    copy_paid_lines(session, since, until)
+    copy_to(session, "recommendations", "past_orders", _PAST_ORDERS, {"past": past, "since": since})
     rows = session.execute(_USERS, {**_given(name, design, since, until), "past": past}).all()
     outcomes = _outcomes(rows, len(design.arms), ("clicked", "carted", "bought", "revenue", "spent"))
     kept = [row for row in rows if row.arm == row.other_arm]

@@ -12,7 +12,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from training.online.metrics import Impressions
-from training.online.paid_lines import bring_paid_lines
+from training.online.paid_lines import copy_paid_lines
 
 __all__ = ["HEAVY_FROM", "read_drawn", "read_impressions", "unknown_models"]
 
@@ -135,7 +135,7 @@ def _rows(
     session: Session, since: datetime, until: datetime, window: timedelta, *, answered: bool, drawn: bool
 ) -> Sequence[Row[Any]]:
     values = {"since": since, "until": until, "window": window, "heavy": HEAVY_FROM}
-    bring_paid_lines(session, since, until + window)
+    copy_paid_lines(session, since, until + window)
     return session.execute(_SHOWN, {**values, "answered": answered, "drawn": drawn}).all()
 
 

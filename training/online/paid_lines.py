@@ -7,9 +7,9 @@ from typing import LiteralString
 
 from sqlalchemy.orm import Session
 
-from recsys.database.servers.copies import bring
+from recsys.database.servers.copies import copy_to
 
-__all__ = ["bring_paid_lines"]
+__all__ = ["copy_paid_lines"]
 
 _LINES: LiteralString = """
     SELECT o.user_id, l.product_id, o.created_at AS at,
@@ -20,10 +20,10 @@ _LINES: LiteralString = """
 """
 
 
-def bring_paid_lines(session: Session, since: datetime, until: datetime) -> None:
+def copy_paid_lines(session: Session, since: datetime, until: datetime) -> None:
     """Make the temporary table `paid_lines` (user_id, product_id, at, paid), for statements about lists.
 
     Refunded orders are left out; of partly refunded ones all lines count.
     """
     values = {"since": since, "until": until}
-    bring(session, "recommendations", "paid_lines", _LINES, values, indexed=("user_id", "product_id", "at"))
+    copy_to(session, "recommendations", "paid_lines", _LINES, values, indexed=("user_id", "product_id", "at"))

@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 from recsys.database.servers.placement import ServerName
 from recsys.database.session import driver_connection
 
-__all__ = ["bring", "staging"]
+__all__ = ["copy_to", "staging"]
 
 _TYPE: LiteralString = "SELECT format_type(%s, %s)"
 
 
-def bring(
+def copy_to(
     session: Session,
     server: ServerName,
     name: LiteralString,

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from recsys.database.servers.joint_commit import JointSession
 
-__all__ = ["keep_users"]
+__all__ = ["lock_users"]
 
 _IDS = bindparam("ids", type_=ARRAY(INTEGER))
 _KEEP = text("SELECT id FROM users_db.users WHERE id = ANY(:ids) ORDER BY id FOR KEY SHARE").bindparams(_IDS)
@@ -19,7 +19,7 @@ _KEEP_ACTIVE = text(
 ).bindparams(_IDS)
 
 
-def keep_users(session: Session, users: Iterable[int], *, active: bool = False) -> set[int]:
+def lock_users(session: Session, users: Iterable[int], *, active: bool = False) -> set[int]:
     """Those of the users who exist; nobody deletes them before the session's transactions end.
 
     Users whom the session itself has written are not seen where other servers take part in it.

@@ -13,7 +13,14 @@ from recsys.database.metadata import metadata
 from recsys.database.servers.placement import ServerName, is_on, server_of
 from recsys.errors import Conflict
 
-__all__ = ["detach", "follow_deletions", "follows_deletions", "leave_deletions", "left_behind", "move_rows"]
+__all__ = [
+    "add_deletion_trigger",
+    "detach",
+    "drop_deletion_trigger",
+    "has_deletion_trigger",
+    "left_behind",
+    "move_rows",
+]
 
 _REFERENCES = text(
     """
@@ -25,7 +32,7 @@ _REFERENCES = text(
     WHERE c.contype = 'f' ORDER BY 1
     """
 )
-_FOLLOW: tuple[LiteralString, ...] = (
+_ADD_TRIGGER: tuple[LiteralString, ...] = (
     """
     CREATE OR REPLACE FUNCTION users_db.publish_deleted_users() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -43,7 +50,7 @@ _FOLLOW: tuple[LiteralString, ...] = (
     REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION users_db.publish_deleted_users()
     """,
 )
-_FOLLOWS: LiteralString = """
+_HAS_TRIGGER: LiteralString = """
 SELECT EXISTS (SELECT FROM pg_trigger
                WHERE tgname = 'deleted_users' AND tgrelid = to_regclass('users_db.users'))
 """
@@ -68,21 +75,21 @@ def detach(connection: Connection, name: ServerName) -> int:
     return dropped
 
 
-def follow_deletions(shop: psycopg.Connection) -> None:
+def add_deletion_trigger(shop: psycopg.Connection) -> None:
     """Let the shop's server publish `user.deactivated` for each user who is deleted, by any program.
 
     No foreign key reaches what other servers have of the user; the handlers of the event do.
     """
-    for statement in _FOLLOW:
+    for statement in _ADD_TRIGGER:
         shop.execute(statement)
 
 
-def follows_deletions(shop: psycopg.Connection) -> bool:
-    """Whether the shop's server does."""
-    return bool(shop.execute(_FOLLOWS).fetchall()[0][0])
+def has_deletion_trigger(shop: psycopg.Connection) -> bool:
+    """Whether the shop's server publishes `user.deactivated` for deleted users."""
+    return bool(shop.execute(_HAS_TRIGGER).fetchall()[0][0])
 
 
-def leave_deletions(shop: Connection) -> None:
+def drop_deletion_trigger(shop: Connection) -> None:
     """Let the shop's server publish no deleted users any more."""
     shop.exec_driver_sql("DROP FUNCTION IF EXISTS users_db.publish_deleted_users() CASCADE")
 

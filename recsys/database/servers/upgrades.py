@@ -12,7 +12,7 @@ from recsys.database import compatibility, migrate
 from recsys.database.addresses import connect_arguments, direct_url, libpq_url, other_urls
 from recsys.database.compatibility import SchemaCheck
 from recsys.database.servers.placement import SERVER_NAMES, ServerName
-from recsys.database.servers.relocation import follow_deletions, follows_deletions, move_rows
+from recsys.database.servers.relocation import add_deletion_trigger, has_deletion_trigger, move_rows
 from recsys.database.session import reaching
 from recsys.errors import Conflict, Invalid
 from recsys.settings import Settings
@@ -82,8 +82,8 @@ def upgrade(settings: Settings, *, if_needed: bool = False) -> Upgraded:
         url = libpq_url(settings)
         with reaching(url), psycopg.connect(url, **connect_arguments(url)) as shop:
             # it may be there already; replacing it would wait for all who write users
-            if not follows_deletions(shop):
-                follow_deletions(shop)
+            if not has_deletion_trigger(shop):
+                add_deletion_trigger(shop)
     return upgraded
 
 

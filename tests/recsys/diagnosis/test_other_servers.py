@@ -7,7 +7,7 @@ import pytest
 
 from recsys import cli
 from recsys.database.servers.placement import SERVER_NAMES, ServerName
-from recsys.database.servers.relocation import follow_deletions
+from recsys.database.servers.relocation import add_deletion_trigger
 from recsys.database.session import unit_of_work
 from recsys.diagnosis import doctor
 from recsys.diagnosis.finding import Finding
@@ -23,7 +23,7 @@ Others = dict[ServerName, str]
 def followed(shop: Shop) -> None:
     """The shop publishes deleted users, as `recsys migrate` makes it."""
     with psycopg.connect(shop.database_url) as connection:
-        follow_deletions(connection)
+        add_deletion_trigger(connection)
 
 
 def _found(part: str = "analytics server") -> Finding:

@@ -7,7 +7,7 @@ import pytest
 
 from recsys.database.metadata import metadata
 from recsys.database.servers.placement import ServerName, server_of
-from recsys.database.servers.relocation import follow_deletions
+from recsys.database.servers.relocation import add_deletion_trigger
 from recsys.database.session import unit_of_work
 from recsys.domains.analytics.tables import PageView
 from recsys.domains.notifications.tables import Notification
@@ -31,7 +31,7 @@ _MARKS = {
 def divided(shop: Shop, other_servers: dict[ServerName, str]) -> Shop:
     """Users 1 and 2 with rows on each server."""
     with psycopg.connect(shop.database_url) as connection:
-        follow_deletions(connection)
+        add_deletion_trigger(connection)
     with unit_of_work() as session:
         session.add_all(
             User(id=i, email=f"{i}@b.example", username=f"u{i}", full_name="", password_hash="!")

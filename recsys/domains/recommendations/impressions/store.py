@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.cache import keys
-from recsys.database.servers.references import keep_users
+from recsys.database.servers.references import lock_users
 from recsys.log import get_logger
 from recsys.settings import get_settings
 
@@ -198,7 +198,7 @@ def store(session: Session, several: Sequence[Answered]) -> int:
 
     A user who does not exist (any more) is left out of the row.
     """
-    users = keep_users(session, {one.user_id for one in several if one.user_id is not None})
+    users = lock_users(session, {one.user_id for one in several if one.user_id is not None})
     done: Any = session.execute(
         _STORE,
         {

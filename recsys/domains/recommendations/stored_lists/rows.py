@@ -26,7 +26,7 @@ from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.database.servers.copies import staging
-from recsys.database.servers.references import keep_users
+from recsys.database.servers.references import lock_users
 from recsys.database.session import driver_connection, unit_of_work
 from recsys.domains.recommendations.reasons import MAX_TEXT, Kind, ReasonCode, phrase
 from recsys.domains.recommendations.stored_lists import generations, locks
@@ -287,7 +287,7 @@ def _copy(session: Session, connection: psycopg.Connection[Any], values: dict[st
         reader.itersize = LISTS_AT_ONCE
         reader.execute(_LISTS.encode(), values)
         while some := reader.fetchmany(LISTS_AT_ONCE):
-            kept = keep_users(session, [row[0] for row in some])
+            kept = lock_users(session, [row[0] for row in some])
             some = [row for row in some if row[0] in kept]
             wire = _wire([row[0] for row in some], [row[1] for row in some], longest)
             with connection.cursor() as writer, writer.copy(_COPY) as copy:

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.database.servers.references import keep_users
+from recsys.database.servers.references import lock_users
 from recsys.database.session import driver_connection
 from recsys.domains.recommendations.stored_lists.codec import StoredList, unpack
 from recsys.errors import Conflict
@@ -153,5 +153,5 @@ def replace_lists(session: Session, generation: int, packed: Mapping[int, bytes]
 
 def _who_get_lists(session: Session, users: Iterable[int], *, active: bool = False) -> list[int]:
     """Those who are there, and stay until the commit, and have not refused personalisation meanwhile."""
-    kept = keep_users(session, users, active=active)
+    kept = lock_users(session, users, active=active)
     return sorted(kept - without_personalisation(session, kept))

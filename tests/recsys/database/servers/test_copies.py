@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recsys.database.servers.copies import bring, staging
+from recsys.database.servers.copies import copy_to, staging
 from recsys.database.session import driver_connection, unit_of_work
 from recsys.domains.products.tables import Brand
 from tests.support.shop import Shop
@@ -30,7 +30,7 @@ def test_rows_are_brought_with_their_types(anywhere: Shop) -> None:
     with unit_of_work() as session:
         expected = driver_connection(session).execute(query, {"other": "b"}).fetchall()
         for _ in range(2):  # a second table takes the place of the first
-            bring(session, "recommendations", "given", query, {"other": "b"}, indexed=["id"])
+            copy_to(session, "recommendations", "given", query, {"other": "b"}, indexed=["id"])
         found = driver_connection(session, "recommendations").execute("SELECT * FROM given ORDER BY id")
         assert found.fetchall() == expected
         assert len(expected) == 2
@@ -41,7 +41,7 @@ def test_rows_are_brought_with_their_types(anywhere: Shop) -> None:
 
 def test_what_nobody_has_is_brought_too(anywhere: Shop) -> None:
     with unit_of_work() as session:
-        bring(session, "recommendations", "given", "SELECT id, name FROM products_db.brands")
+        copy_to(session, "recommendations", "given", "SELECT id, name FROM products_db.brands")
         found = driver_connection(session, "recommendations").execute("SELECT id, name FROM given")
         assert found.fetchall() == []
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 from sqlalchemy import text
 
-from recsys.database.servers.references import keep_users
+from recsys.database.servers.references import lock_users
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.tables import UserInteraction
 from recsys.domains.users.tables import User
@@ -41,9 +41,9 @@ def people(request: pytest.FixtureRequest, shop: Shop) -> Shop:
 
 def test_those_who_are_there(people: Shop) -> None:
     with unit_of_work() as session:
-        assert keep_users(session, [3, 2, 9, 3]) == {2, 3}
-        assert keep_users(session, [1, 2, 9], active=True) == {1}
-        assert keep_users(session, []) == set()
+        assert lock_users(session, [3, 2, 9, 3]) == {2, 3}
+        assert lock_users(session, [1, 2, 9], active=True) == {1}
+        assert lock_users(session, []) == set()
 
 
 def test_nobody_deletes_them_before_the_reference_is_there(people: Shop) -> None:
@@ -53,11 +53,11 @@ def test_nobody_deletes_them_before_the_reference_is_there(people: Shop) -> None
 
     deleting = threading.Thread(target=delete)
     with unit_of_work() as session:
-        assert keep_users(session, [1]) == {1}
+        assert lock_users(session, [1]) == {1}
         deleting.start()
         with people.connect(autocommit=True) as connection:
             until(lambda: connection.execute(_WAITING).fetchall() != [])
         session.add(UserInteraction(user_id=1, product_id=1, interaction_type="view"))
     deleting.join(30)
     with unit_of_work() as session:
-        assert keep_users(session, [1]) == set()
+        assert lock_users(session, [1]) == set()
