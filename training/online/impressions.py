@@ -97,7 +97,13 @@ _SHOWN = text(
 
 
 def read_impressions(
-    session: Session, *, since: datetime, until: datetime, window: timedelta, answered: bool = False
+    session: Session,
+    *,
+    since: datetime,
+    until: datetime,
+    window: timedelta,
+    answered: bool = False,
+    paid_lines: bool = False,
 ) -> Impressions:
     """What was shown within [since, until) and what followed each within `window`.
 
@@ -109,7 +115,11 @@ def read_impressions(
     ----------
     answered
         Take every product of each answered list as shown, instead of what feedback reported as shown.
+    paid_lines
+        The lines of paid orders, from `since` to `window` after `until`, are copied (`copy_paid_lines`).
     """
+    if not paid_lines:
+        copy_paid_lines(session, since, until + window)
     return _impressions(_rows(session, since, until, window, answered=answered, drawn=False))
 
 
@@ -127,6 +137,7 @@ def read_drawn(
     requests : str, shape (n,)
         The request id of each row.
     """
+    copy_paid_lines(session, since, until + window)
     rows = _rows(session, since, until, window, answered=True, drawn=True)
     return _impressions(rows), np.array([row.request_id for row in rows], dtype=np.str_)
 
@@ -135,7 +146,6 @@ def _rows(
     session: Session, since: datetime, until: datetime, window: timedelta, *, answered: bool, drawn: bool
 ) -> Sequence[Row[Any]]:
     values = {"since": since, "until": until, "window": window, "heavy": HEAVY_FROM}
-    copy_paid_lines(session, since, until + window)
     return session.execute(_SHOWN, {**values, "answered": answered, "drawn": drawn}).all()
 
 

@@ -20,6 +20,7 @@ from models.registry.measurement import (
 from training.online.ab_results import AbResult, enforce_guardrails, enforce_limits, read_results
 from training.online.impressions import read_impressions
 from training.online.metrics import Group, Impressions, by, summary
+from training.online.paid_lines import copy_paid_lines
 
 __all__ = ["SPANS", "measure", "measured_test"]
 
@@ -41,12 +42,18 @@ def measure(session: Session, now: datetime, *, window: timedelta = timedelta(da
     started, days = time.perf_counter(), max(SPANS)
     enforce_limits(session, now)
     since = now - timedelta(days=2 * days)
+    copy_paid_lines(session, since, now + window)
     ends = {(span, place): now - timedelta(days=place * span) for span in SPANS for place in (0, 1)}
 
     def read(answered: bool) -> dict[tuple[int, int], Impressions]:
         return {
             (span, place): read_impressions(
-                session, since=end - timedelta(days=span), until=end, window=window, answered=answered
+                session,
+                since=end - timedelta(days=span),
+                until=end,
+                window=window,
+                answered=answered,
+                paid_lines=True,
             )
             for (span, place), end in ends.items()
         }
