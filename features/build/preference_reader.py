@@ -104,9 +104,7 @@ def read_preferences(
 ) -> RawPreferences:
     """The explicit preferences up to `until` (an SQL timestamptz), or all of them.
 
-    Rows of users who refuse personalisation are left out.
-
-    A row that holds only inferred preferences is left out.
+    Rows of users who refuse personalisation, and rows with inferred preferences alone, are left out.
     """
     conditions: list[sql.Composable] = [
         sql.SQL("user_id IS NOT NULL"),

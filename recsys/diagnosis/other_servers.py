@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from sqlalchemy import Connection, Table, create_engine, text
 from sqlalchemy.pool import NullPool
@@ -46,12 +46,11 @@ def connection_to(settings: Settings, name: ServerName, shop: Connection) -> Ite
     engine = create_engine(url, poolclass=NullPool, connect_args=connect_arguments(url))
     with ExitStack() as opened:
         connection = None
-        try:
+        # the finding of the server itself says why
+        with suppress(RecsysError):
             if migrate.check(url).usable:
                 with reaching(url):
                     connection = opened.enter_context(engine.connect())
-        except RecsysError:
-            pass
         yield connection
 
 

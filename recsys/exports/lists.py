@@ -40,6 +40,10 @@ _CSV = (
     "header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', allow_quoted_nulls = false"
 )
 
+_USERNAMES = """
+    SELECT id, username FROM users_db.users
+    WHERE %(users)s::integer[] IS NULL OR id = ANY(%(users)s::integer[])
+"""
 _ON_SALE = "SELECT id, sku FROM products_db.products WHERE status = 'active'"
 # places are counted again without products that are hidden since
 _ROWS = """
@@ -105,7 +109,7 @@ def export_lists(
     with unit_of_work() as session:
         connection = driver_connection(session, "recommendations")
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        copy_to(session, "recommendations", "usernames", "SELECT id, username FROM users_db.users")
+        copy_to(session, "recommendations", "usernames", _USERNAMES, {"users": parameters["users"]})
         copy_to(session, "recommendations", "on_sale", _ON_SALE)
         count = _count(connection, parameters)
         if not count[0]:

@@ -16,7 +16,10 @@ from recsys.database.session import driver_connection
 
 __all__ = ["copy_to", "staging"]
 
-_TYPE: LiteralString = "SELECT format_type(%s, %s)"
+_TYPES: LiteralString = """
+SELECT format_type(given.type, -1) FROM unnest(%s::oid[]) WITH ORDINALITY AS given(type, place)
+ORDER BY given.place
+"""
 
 
 def copy_to(
@@ -112,8 +115,10 @@ def _nothing_like(
     description = shop.execute(
         sql.SQL("SELECT * FROM ({}) AS found LIMIT 0").format(query), values
     ).description
-    columns = []
-    for column in description or ():
-        kind: LiteralString = shop.execute(_TYPE, [column.type_code, -1]).fetchall()[0][0]
-        columns.append(sql.SQL("CAST(NULL AS {}) AS {}").format(sql.SQL(kind), sql.Identifier(column.name)))
-    return sql.SQL("SELECT {} LIMIT 0").format(sql.SQL(", ").join(columns))
+    columns = description or ()
+    types = shop.execute(_TYPES, [[each.type_code for each in columns]]).fetchall()
+    casts = (
+        sql.SQL("CAST(NULL AS {}) AS {}").format(sql.SQL(kind), sql.Identifier(each.name))
+        for each, (kind,) in zip(columns, types, strict=True)
+    )
+    return sql.SQL("SELECT {} LIMIT 0").format(sql.SQL(", ").join(casts))

@@ -103,7 +103,8 @@ class JointSession(Session):
         return member
 
     def commit(self) -> None:  # noqa: D102 as in Session
-        # what else is done right before a commit may write on any server
+        # What else is done right before a commit may write on any server. The commit of the shop's
+        # transaction asks for it once more, when nothing is left to do.
         self.dispatch.before_commit(self)
         self.flush()
         written = {name: each for name, each in self._members.items() if each.execute(_HAS_WRITTEN).scalar()}
