@@ -86,6 +86,8 @@ _PREPARE = (
     CREATE KIND TABLE names AS
     SELECT id, name FROM unnest(%(products)s::integer[], %(names)s::text[]) AS given(id, name)
     """,
+    # without it the join with names sorts by them, and what follows visits the rows of users in no order
+    "ANALYZE names",
     """
     CREATE KIND TABLE fresh AS
     SELECT i.user_id, i.product_id,
