@@ -104,6 +104,8 @@ def create_api(first: Sequence[APIRouter] = (), **options: Any) -> FastAPI:
         description=_DESCRIPTION,
         generate_unique_id_function=operation_id,
         dependencies=REQUEST_CHECKS,
+        # they name addresses, which may hold a person's id; `recsys.observation` has spans and metrics
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         **options,
     )
     install_error_handlers(app)
