@@ -18,13 +18,15 @@ import orjson
 
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry, pack_entries, unpack_entries
 from recsys.errors import Invalid
-from recsys.web.access.signing import SIZE, is_signed, sign
+from recsys.web.access.signing import SIZE, blake2, hmac_sha256, is_signed, sign
 from serving.ranking.strategies import Source
 from serving.recommender.request import MAX_POOL, RecommendationRequest
 
 __all__ = ["Rest", "decode", "encode"]
 
-FORMAT = 2
+FORMAT = 3
+_MACS = {2: hmac_sha256, FORMAT: blake2}
+"""How a cursor of each format is signed; pages that were asked for before an update go on after it."""
 MAX_LENGTH = 8_000
 """Characters; the longest cursor of `MAX_POOL` entries has fewer."""
 _SOURCES: tuple[Source, ...] = ("stored", "live", "popular")
@@ -67,7 +69,7 @@ def encode(rest: Rest, request: RecommendationRequest) -> str:
         len(version),
     )
     packed = b"".join([head, model, version, pack_entries(rest.entries)])
-    return base64.urlsafe_b64encode(sign(_PURPOSE, packed) + packed).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(sign(_PURPOSE, packed, blake2) + packed).rstrip(b"=").decode()
 
 
 def decode(cursor: str, request: RecommendationRequest) -> Rest:
@@ -83,13 +85,14 @@ def decode(cursor: str, request: RecommendationRequest) -> Rest:
             raise ValueError("longer than any cursor")
         signed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         data = signed[SIZE:]
-        if not is_signed(_PURPOSE, data, signed[:SIZE]):
+        mac = _MACS.get(data[0])
+        if mac is None or not is_signed(_PURPOSE, data, signed[:SIZE], mac):
             raise ValueError("not signed here")
         head = _HEADER.unpack_from(data)
         model_ends = _HEADER.size + head[6]
         version_ends = model_ends + head[7]
         entries = unpack_entries(data[version_ends:])
-        if head[0] != FORMAT or len(entries) > MAX_POOL or version_ends > len(data):
+        if len(entries) > MAX_POOL or version_ends > len(data):
             raise ValueError("malformed")
         if head[3] > _MAX_ID or any(not _is_in_range(entry) for entry in entries):
             raise ValueError("out of range")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from recsys.settings import ApiSettings, get_settings
 from recsys.web.access import signing
-from recsys.web.access.signing import SIZE, is_signed, sign
+from recsys.web.access.signing import SIZE, blake2, hmac_sha256, is_signed, sign
 from tests.recsys.domains.users.conftest import Desk
 
 OLD, NEW = "an old secret of a shop", "the new secret of the shop"
@@ -40,6 +42,17 @@ def test_a_signature_is_for_one_purpose_and_one_text(monkeypatch: pytest.MonkeyP
         (b"page", b"data", b""),
     ):  # fmt: skip
         assert not is_signed(purpose, data, signature)
+
+
+def test_each_way_of_signing_is_the_published_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    key, message = bytes(range(32)), b"page\0data"
+    assert hmac_sha256(key, message) == hmac.new(key, message, hashlib.sha256).digest()[:SIZE]
+    # RFC 7693: the length of the digest is part of what is hashed, so it is no longer one that was cut
+    assert blake2(key, message) == hashlib.blake2b(message, digest_size=SIZE, key=key).digest()
+    assert blake2(key, message) != hashlib.blake2b(message, key=key).digest()[:SIZE]
+    use(monkeypatch, OLD)
+    assert is_signed(b"page", b"data", sign(b"page", b"data", blake2), blake2)
+    assert not is_signed(b"page", b"data", sign(b"page", b"data", blake2))
 
 
 def test_short_secrets_are_refused() -> None:

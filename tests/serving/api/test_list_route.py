@@ -11,7 +11,7 @@ import pytest
 from cachetools import LRUCache
 
 from recsys.own_ids.resolver import RESOLVER
-from recsys.web.access.signing import SIZE, is_signed
+from recsys.web.access.signing import SIZE, blake2, is_signed
 from serving.server.app import create_app
 from tests.serving.api.answers import ask, execute, ids
 from tests.serving.running import running
@@ -50,7 +50,7 @@ def _plain(answer: httpx.Response) -> tuple[int, str, Any]:
         whole = base64.urlsafe_b64decode(body["next_cursor"] + "==")
         signature, packed = whole[:SIZE], whole[SIZE:]
         # in between the second in which the list was made, which is signed, too
-        assert is_signed(b"list", packed, signature)
+        assert is_signed(b"list", packed, signature, blake2)
         body["next_cursor"] = packed[:22] + packed[26:]
     return answer.status_code, answer.headers["content-type"], body
 

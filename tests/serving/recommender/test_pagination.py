@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from recsys.domains.recommendations.stored_lists.codec import Entry
 from recsys.errors import Invalid
+from recsys.web.access.signing import SIZE, blake2, hmac_sha256, sign
 from serving.ranking.strategies import Source
 from serving.recommender.pagination import Rest, decode, encode
 from serving.recommender.request import Filters, RecommendationRequest
@@ -38,6 +39,20 @@ def test_a_cursor_gives_back_the_rest(rest: Rest) -> None:
     assert list(decoded.entries) == list(rest.entries)
     assert (decoded.source, decoded.model, decoded.version) == (rest.source, rest.model, rest.version)
     assert (decoded.generation, decoded.made_at, decoded.shown) == (rest.generation, rest.made_at, rest.shown)
+
+
+@given(RESTS)
+def test_a_cursor_of_the_former_release_gives_back_the_rest(rest: Rest) -> None:
+    cursor = encode(rest, REQUEST)
+    data = bytearray(base64.urlsafe_b64decode(cursor + "==")[SIZE:])
+    data[0] = 2
+    signed = sign(b"list", bytes(data), hmac_sha256) + bytes(data)
+    former = base64.urlsafe_b64encode(signed).rstrip(b"=").decode()
+    assert decode(former, REQUEST) == decode(cursor, REQUEST)
+    # neither format takes the other's signature
+    wrong = base64.urlsafe_b64encode(sign(b"list", bytes(data), blake2) + bytes(data)).rstrip(b"=").decode()
+    with pytest.raises(Invalid, match="not from this service"):
+        decode(wrong, REQUEST)
 
 
 @pytest.mark.parametrize(
