@@ -22,6 +22,8 @@ from serving.catalogue.product_summaries import (
 
 __all__ = ["Catalogue", "CatalogueRow", "ProductSummary", "inherit_policies"]
 
+MOST_IDS_PER_PRODUCT = 4
+"""So many ids up to the largest, for each product, are worth a table of them, 8 bytes each."""
 Mask = npt.NDArray[np.bool_]
 
 
@@ -179,6 +181,8 @@ class Catalogue:
         changed.names_by_id.take_over(self.names_by_id, products)
         changed.labels_by_id.take_over(self.labels_by_id, products)
         changed.summaries.take_over(self.summaries, products)
+        if changed.ids is self.ids:
+            vars(changed)["_row_by_id"] = self._row_by_id
         return changed
 
     def _with_room(self, products: Sequence[int]) -> Catalogue:
@@ -251,11 +255,34 @@ class Catalogue:
     def rows(self, products: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Return the rows of product ids, int64, same shape; -1 for unknown ids."""
         ids = np.asarray(products, dtype=np.int64)
+        if self._row_by_id is not None:
+            # what is outside of the table is read at its ends, which have no product
+            found: npt.NDArray[np.int64] = self._row_by_id.take(ids, mode="clip")
+            return found
         if self.ids.size == 0:
             return np.full(ids.shape, -1, dtype=np.int64)
         rows = np.searchsorted(self.ids, ids)
         rows[rows == self.ids.size] = 0
         return np.where(self.ids[rows] == ids, rows, -1)
+
+    @cached_property
+    def _row_by_id(self) -> npt.NDArray[np.int64] | None:
+        """The row of each id from 0 to the largest and one more, -1 for none; None where most would be."""
+        if self.ids.size == 0 or self.ids[0] < 1 or self.ids[-1] > MOST_IDS_PER_PRODUCT * self.ids.size:
+            return None
+        table = np.full(int(self.ids[-1]) + 2, -1, dtype=np.int64)
+        table[self.ids] = np.arange(self.ids.size)
+        return table
+
+    def by_id(self, mask: Mask) -> Mask | None:
+        """Return a mask of rows as one of ids, for `take(..., mode="clip")`; None where ids are too sparse.
+
+        Parameters
+        ----------
+        mask : bool, shape (n,)
+        """
+        rows = self._row_by_id
+        return None if rows is None else mask[rows] & (rows >= 0)
 
     def row(self, product: int) -> int:
         """Return the row of one product, -1 for an unknown id."""

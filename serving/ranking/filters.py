@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +20,8 @@ from serving.recommender.request import Filters, RecommendationRequest
 
 __all__ = ["CatalogueFilters", "FilterResult", "eligible_products", "exclusions"]
 
-CACHE_BYTES = 32 * 2**20
-"""Of cached masks: a byte for each product and filter."""
+CACHE_BYTES = 64 * 2**20
+"""Of cached masks: for each filter a byte for each product, and one for each id where they are dense."""
 Mask = npt.NDArray[np.bool_]
 
 
@@ -30,11 +31,14 @@ class FilterResult:
 
     Attributes
     ----------
+    catalogue
+        The products of the shop.
     eligible : bool, shape (catalogue rows,)
     filtered_out
         How many products each reason removed; a product counts for the first reason only.
     """
 
+    catalogue: Catalogue
     eligible: Mask
     filtered_out: dict[str, int]
 
@@ -43,6 +47,24 @@ class FilterResult:
         """The number of eligible products."""
         return int(np.count_nonzero(self.eligible))
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the masks."""
+        return self.eligible.nbytes + (0 if self._by_id is None else self._by_id.nbytes)
+
+    def passes(self, products: npt.NDArray[np.integer[Any]]) -> Mask:
+        """Return which products are eligible, unknown ids are not; bool, same shape."""
+        if self._by_id is not None:
+            return self._by_id.take(products, mode="clip")
+        rows = self.catalogue.rows(products)
+        passing = rows >= 0
+        passing[passing] = self.eligible[rows[passing]]
+        return passing
+
+    @cached_property
+    def _by_id(self) -> Mask | None:
+        return self.catalogue.by_id(self.eligible)
+
     def without(self, reason: str, rows: Mask) -> FilterResult:
         """Return the result with the products of a mask removed for another reason."""
         removed = self.eligible & rows
@@ -50,7 +72,7 @@ class FilterResult:
         if count == 0:
             return self
         filtered_out = {**self.filtered_out, reason: self.filtered_out.get(reason, 0) + count}
-        return FilterResult(self.eligible & ~rows, filtered_out)
+        return FilterResult(self.catalogue, self.eligible & ~rows, filtered_out)
 
 
 class CatalogueFilters:
@@ -61,7 +83,7 @@ class CatalogueFilters:
         self._lock = threading.Lock()
         self._catalogue: Catalogue | None = None
         self._results: LRUCache[Filters, FilterResult] = LRUCache(
-            CACHE_BYTES, getsizeof=lambda result: result.eligible.nbytes + 1_000
+            CACHE_BYTES, getsizeof=lambda result: result.nbytes + 1_000
         )
 
     def of(self, catalogue: Catalogue, filters: Filters, *, wait: bool = True) -> FilterResult:
@@ -80,13 +102,13 @@ class CatalogueFilters:
         cached = self.cached(catalogue, filters)
         if cached is not None:
             return cached
-        result = FilterResult(np.ones(len(catalogue), dtype=bool), {})
+        result = FilterResult(catalogue, np.ones(len(catalogue), dtype=bool), {})
         for reason, removed in _filtered(catalogue, filters, self.attributes, wait):
             result = result.without(reason, removed)
         if not filters.attributes:
             result.eligible.flags.writeable = False
             with self._lock:
-                if catalogue is self._catalogue and result.eligible.nbytes < CACHE_BYTES // 2:
+                if catalogue is self._catalogue and result.nbytes < CACHE_BYTES // 2:
                     self._results[filters] = result
         return result
 

@@ -257,9 +257,19 @@ def cache_key(request: RecommendationRequest, context: RequestContext) -> Hashab
 
 
 def next_page(
-    rest: Rest, request: RecommendationRequest, data: ServingData, seen: SeenProducts
+    rest: Rest,
+    request: RecommendationRequest,
+    data: ServingData,
+    seen: SeenProducts,
+    filtered: FilterResult | None = None,
 ) -> RecommendationResponse:
-    """Return the next `limit` products of a list that are still eligible; the others remain for later."""
+    """Return the next `limit` products of a list that are still eligible; the others remain for later.
+
+    Parameters
+    ----------
+    filtered
+        What a filter left of the shop, to be reported; it is not applied.
+    """
     eligible, examined = first_eligible(rest.entries, request.limit, request, data, seen)
     return RecommendationResponse(
         request,
@@ -271,6 +281,8 @@ def next_page(
         rest.made_at,
         rest.entries[examined:],
         rest.shown,
+        None if filtered is None else filtered.filtered_out,
+        None if filtered is None else filtered.count,
     )
 
 
@@ -327,12 +339,13 @@ def rerank_stored(
         on_page += request.products
     if filtered is not None or on_page:
 
-        def passes(products: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-            passing = ~np.isin(products, on_page)
-            if filtered is not None:
-                rows = data.catalogue.rows(products)
-                passing &= (rows >= 0) & filtered.eligible[rows]
-            return passing
+        def passes(products: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+            outside = ~np.isin(products, on_page) if on_page else None
+            if filtered is None:
+                assert outside is not None
+                return outside
+            passing = filtered.passes(products)
+            return passing if outside is None else passing & outside
 
         entries = select(entries, passes)
     if not data.rules.rules or data.rules.for_placement(request.placement, request.name).empty:
@@ -372,10 +385,7 @@ def from_stored(
     entries = rerank_stored(entries, request, data, seen, filtered).entries
     model, version = stored.model or None, stored.version or None  # a list for everybody may have no model
     rest = Rest(entries, "stored", model, version, stored.generation, stored.made_at, 0)
-    response = next_page(rest, request, data, seen)
-    if filtered is None:
-        return response
-    return replace(response, filtered_out=filtered.filtered_out, eligible=filtered.count)
+    return next_page(rest, request, data, seen, filtered)
 
 
 def _from_ranked(

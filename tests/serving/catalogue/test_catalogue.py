@@ -76,3 +76,21 @@ def test_subtree_is_a_mask_of_rows() -> None:
     )
     assert catalogue.subtree(1).tolist() == [True, False, False, True]
     assert catalogue.subtree(99).tolist() == [False] * 4
+
+
+@given(st.sets(st.integers(1, 200), max_size=40), st.lists(st.integers(-3, 2**40), max_size=10))
+def test_rows_of_dense_and_sparse_ids_are_those_of_a_search(products: set[int], others: list[int]) -> None:
+    catalogue = Catalogue.of([CatalogueRow(i, "x", 1.0, -1, -1, 0.0, True, True, ()) for i in products])
+    asked = [*products, *others]
+    expected = [sorted(products).index(one) if one in products else -1 for one in asked]
+    assert catalogue.rows(asked).tolist() == expected
+    assert [catalogue.row(one) for one in asked] == expected
+
+
+def test_a_change_of_products_keeps_the_table_of_rows_only_while_the_ids_are_the_same() -> None:
+    first, second = (CatalogueRow(i, "x", 1.0, -1, -1, 0.0, True, True, ()) for i in (1, 3))
+    catalogue = Catalogue.of([first])
+    assert catalogue.rows([1, 3]).tolist() == [0, -1]
+    repriced = catalogue.with_rows([first._replace(price=2.0)])
+    assert repriced.rows([1, 3]).tolist() == [0, -1]
+    assert repriced.with_rows([second]).rows([1, 2, 3]).tolist() == [0, -1, 1]

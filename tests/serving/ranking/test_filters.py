@@ -16,7 +16,7 @@ from tests.serving.rule_shop import NOW
 PARENTS: dict[int, int | None] = {1: None, 2: 1, 3: 2, 4: None}
 rows = st.builds(
     CatalogueRow,
-    st.integers(1, 30),
+    st.one_of(st.integers(1, 30), st.just(1_000)),
     st.just("x"),
     st.sampled_from([1.0, 2.0, 3.0]),
     st.sampled_from([-1, 1, 2, 3, 4]),
@@ -74,6 +74,9 @@ def test_filters_equal_a_direct_check_and_the_counts_add_up(
     assert set(catalogue.ids[result.eligible].tolist()) == expected
     assert sum(result.filtered_out.values()) + int(result.eligible.sum()) == len(products)
     assert all(count > 0 for count in result.filtered_out.values())
+    # ids as a stored list has them, of which some are unknown
+    asked = np.array([*range(40), 1_000, 2**31, 2**32 - 1], dtype=np.uint32)
+    assert set(asked[result.passes(asked)].tolist()) == expected
 
 
 def test_a_removal_is_counted_once() -> None:
