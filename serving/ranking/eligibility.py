@@ -76,7 +76,7 @@ class SeenProducts:
         examined = 0
         for examined, entry in enumerate(entries, 1):  # noqa: B007 returned
             product, _, _, _, _, novel, was_bought = entry
-            summary = summaries.get(product)
+            summary = summaries[product]
             if summary is None or product in dismissed or product in hidden:
                 continue
             if touched is not None and (not novel or product in touched):

@@ -44,10 +44,10 @@ def items_of(
     fields
         The fields of each product, where requested.
     """
-    summaries, label_of = catalogue.summaries, catalogue.labels_by_id.get
+    summaries, labels = catalogue.summaries, catalogue.labels_by_id
     pieces: list[bytes] = []
     for product, score, kind, code, evidence, _, _ in entries:
-        summary = summaries.get(product)
+        summary = summaries[product]
         if summary is None:
             continue
         if fields is None:
@@ -56,7 +56,7 @@ def items_of(
                 head = _new_head(product, summary)
         else:
             head = summary, _head(product, summary, fields)
-        label = label_of(evidence) if evidence > 0 else None
+        label = labels[evidence] if evidence > 0 else None
         tail = _tails.get(evidence << 8 | code << 4 | kind)
         if tail is None or tail[0] != label:
             tail = _new_tail(kind, code, evidence, label)
