@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -39,10 +40,9 @@ from serving.recommender.recommender import Recommender
 from serving.recommender.request import Placement, RecommendationRequest
 from serving.recommender.response import RecommendationResponse, impression_of, list_of, render
 
-__all__ = ["product_lists", "router", "user_list"]
+__all__ = ["list_routes", "router"]
 
 router = APIRouter()
-product_lists = APIRouter(route_class=ListRoute)
 
 
 def _recommender(request: Request) -> Recommender:
@@ -114,17 +114,6 @@ async def user_recommendations(
         country=country,
     )
     return await _respond(http, request, cursor, fields)
-
-
-user_list = UserListRoute(
-    "/api/v1/users/{user_id}/recommendations",
-    user_recommendations,
-    methods=["GET"],
-    generate_unique_id_function=operation_id,
-    responses=problem_responses(401, 403, 404, 422, 503),
-    dependencies=[*REQUEST_CHECKS, Depends(require("recommend", about="user_id"))],
-    **_LIST,
-)
 
 
 async def _allow_user_of_page(http: Request) -> None:
@@ -215,7 +204,6 @@ def _of_visitor(page: PageIn, visitor: PageVisitor, session: str | None) -> Page
     return page.model_copy(update={"user_id": visitor.user_id, "session_id": own_session})
 
 
-@product_lists.get("/api/v1/products/popular", responses=problem_responses(422, 503), **_LIST)
 async def popular_products(
     http: Request,
     filters: FiltersDep,
@@ -232,7 +220,6 @@ async def popular_products(
     return await _respond(http, request, cursor, fields)
 
 
-@product_lists.get("/api/v1/products/new", responses=problem_responses(422, 503), **_LIST)
 async def new_products(
     http: Request, filters: FiltersDep, fields: FieldsDep, limit: Limit = None, diversity: Diversity = 0.0,
     cursor: CursorParam = None,
@@ -244,9 +231,6 @@ async def new_products(
     return await _respond(http, request, cursor, fields)
 
 
-@product_lists.get(
-    "/api/v1/products/{product_id}/similar", responses=problem_responses(404, 422, 503), **_LIST
-)
 async def similar_products(
     http: Request, product_id: ProductId, filters: FiltersDep, fields: FieldsDep, limit: Limit = None,
     diversity: Diversity = 0.0, cursor: CursorParam = None,
@@ -258,9 +242,6 @@ async def similar_products(
     return await _respond(http, request, cursor, fields)
 
 
-@product_lists.get(
-    "/api/v1/products/{product_id}/bought-together", responses=problem_responses(404, 422, 503), **_LIST
-)
 async def bought_together(
     http: Request, product_id: ProductId, filters: FiltersDep, fields: FieldsDep, limit: Limit = None,
     diversity: Diversity = 0.0, cursor: CursorParam = None,
@@ -274,6 +255,35 @@ async def bought_together(
         diversity=diversity,
     )
     return await _respond(http, request, cursor, fields)
+
+
+def _list_route(
+    path: str, endpoint: Callable[..., Any], *statuses: int, route: type[ListRoute] = ListRoute, **more: Any
+) -> ListRoute:
+    return route(
+        path,
+        endpoint,
+        methods=["GET"],
+        generate_unique_id_function=operation_id,
+        responses=problem_responses(*statuses),
+        **_LIST | {"dependencies": REQUEST_CHECKS} | more,
+    )
+
+
+# routes of the application itself: a request finds those of a router later
+list_routes = [
+    _list_route(
+        "/api/v1/users/{user_id}/recommendations",
+        user_recommendations,
+        *(401, 403, 404, 422, 503),
+        route=UserListRoute,
+        dependencies=[*REQUEST_CHECKS, Depends(require("recommend", about="user_id"))],
+    ),
+    _list_route("/api/v1/products/popular", popular_products, 422, 503),
+    _list_route("/api/v1/products/new", new_products, 422, 503),
+    _list_route("/api/v1/products/{product_id}/similar", similar_products, 404, 422, 503),
+    _list_route("/api/v1/products/{product_id}/bought-together", bought_together, 404, 422, 503),
+]
 
 
 @router.get("/health/live", tags=["operations"])

@@ -286,6 +286,8 @@ class Catalogue:
 
     def row(self, product: int) -> int:
         """Return the row of one product, -1 for an unknown id."""
+        if self._row_by_id is not None:
+            return int(self._row_by_id[product]) if 0 <= product < self._row_by_id.size else -1
         row_index = int(np.searchsorted(self.ids, product))
         return row_index if row_index < self.ids.size and int(self.ids[row_index]) == product else -1
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
-
-from cachetools import TTLCache
 
 from serving.state.executor import MAX_START_FRACTION, LiveExecutor
 
@@ -28,13 +27,43 @@ CAPACITY = 5_000
 """Cached lists of each kind; about 60 KB each with all their pages."""
 
 
+class _Recent(Generic[T]):
+    """The values put in last, each for some seconds: what is oldest goes first; not thread-safe.
+
+    `TTLCache`, which orders its values by use as well, took a tenth of an answer that was cached.
+    """
+
+    def __init__(self, capacity: int, seconds: float) -> None:
+        self._capacity, self._seconds = capacity, seconds
+        self._values: OrderedDict[Hashable, tuple[float, T]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: Hashable) -> T | None:
+        ends, value = self._values.get(key, (0.0, None))
+        return value if ends > time.monotonic() else None
+
+    def pop(self, key: Hashable) -> T | None:
+        value = self.get(key)
+        self._values.pop(key, None)
+        return value
+
+    def put(self, key: Hashable, value: T) -> None:
+        values, now = self._values, time.monotonic()
+        values.pop(key, None)
+        while values and (len(values) >= self._capacity or next(iter(values.values()))[0] <= now):
+            values.popitem(last=False)
+        values[key] = now + self._seconds, value
+
+
 class LiveLists(Generic[T]):
     """Ranks lists in the executor's threads, each within `deadline` seconds of its first request."""
 
     def __init__(self, executor: LiveExecutor, deadline: float) -> None:
         self._executor, self._deadline = executor, deadline
-        self._shared: TTLCache[Hashable, T] = TTLCache(CAPACITY, SHARED_SECONDS)
-        self._late: TTLCache[Hashable, T] = TTLCache(CAPACITY, LATE_SECONDS)
+        self._shared: _Recent[T] = _Recent(CAPACITY, SHARED_SECONDS)
+        self._late: _Recent[T] = _Recent(CAPACITY, LATE_SECONDS)
         self._running: dict[Hashable, Future[T]] = {}
         self._callers: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._lock = threading.RLock()  # a finished future calls back at once
@@ -47,7 +76,7 @@ class LiveLists(Generic[T]):
     def keep(self, key: Hashable, response: T) -> None:
         """Cache a list that is the same for everybody and was not ranked here."""
         with self._lock:
-            self._shared[key] = response
+            self._shared.put(key, response)
 
     async def get(
         self,
@@ -95,16 +124,16 @@ class LiveLists(Generic[T]):
                 response = rank()
                 with self._lock:
                     if shared:
-                        self._shared[key] = response
+                        self._shared.put(key, response)
                     elif time.monotonic() > deadline_at:
-                        self._late[key] = response
+                        self._late.put(key, response)
                 return response
             finally:
                 with self._lock:
                     self._running.pop(key, None)
 
         with self._lock:
-            cached = self._shared.get(key) if shared else self._late.pop(key, None)
+            cached = self._shared.get(key) if shared else self._late.pop(key)
             if cached is not None:
                 return cached
             running = self._running.get(key)

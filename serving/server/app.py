@@ -15,7 +15,7 @@ from recsys.search.ranking import personalization
 from recsys.settings import get_settings
 from serving.api import experiments, reports, rule_previews, segments, stored_segments, why_not
 from serving.api.list_route import ParsedQueries
-from serving.api.routes import product_lists, router, user_list
+from serving.api.routes import list_routes, router
 from serving.console.router import router as console
 from serving.gorse.routes import router as gorse
 from serving.mail_blocks import routes as mail_blocks
@@ -57,8 +57,8 @@ def create_app(prepared: Refresher | None = None) -> FastAPI:
     pages = (assets, console, storefront)
     administered = (reports, rule_previews, why_not, experiments, segments, stored_segments, mail_blocks)
     administration = (module.router for module in administered)
-    routers = (product_lists, router, *administration, gorse, *pages)
-    app = create_api(routers, lifespan=_lifespan, routes=[user_list])
+    routers = (router, *administration, gorse, *pages)
+    app = create_api(routers, lifespan=_lifespan, routes=list_routes)
     app.state.refresher = prepared or Refresher()
     app.state.parsed_queries = ParsedQueries()
     return app

@@ -7,8 +7,10 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from serving.recommender.live_lists import PER_CALLER, LiveLists
+from serving.recommender.live_lists import PER_CALLER, LiveLists, _Recent
 from serving.recommender.request import RecommendationRequest
 from serving.recommender.response import RecommendationResponse
 from serving.state.executor import LiveExecutor
@@ -144,3 +146,40 @@ def test_a_caller_waits_no_longer_than_the_deadline() -> None:
         blocked.go.set()
 
     run(test, 0.2)
+
+
+class RecentMachine(RuleBasedStateMachine):
+    """A cache of three values for ten seconds against a list of all that was put in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr("serving.recommender.live_lists.time.monotonic", lambda: self.now)
+        self.recent: _Recent[int] = _Recent(3, 10.0)
+        self.kept: list[tuple[str, int, float]] = []
+
+    keys = st.sampled_from("abcde")
+
+    @rule(seconds=st.sampled_from([0.5, 4.0, 10.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(key=keys, value=st.integers(0, 9))
+    def put(self, key: str, value: int) -> None:
+        self.recent.put(key, value)
+        self.kept = [*(one for one in self.kept if one[0] != key), (key, value, self.now)][-3:]
+        assert len(self.recent) == sum(self.now < at + 10 for _, _, at in self.kept)
+
+    @rule(key=keys, takes=st.booleans())
+    def read(self, key: str, takes: bool) -> None:
+        expected = [value for one, value, at in self.kept if one == key and self.now < at + 10]
+        assert (self.recent.pop if takes else self.recent.get)(key) == (expected[0] if expected else None)
+        if takes:
+            self.kept = [one for one in self.kept if one[0] != key]
+
+    def teardown(self) -> None:
+        self.patch.undo()
+
+
+TestRecent = RecentMachine.TestCase
