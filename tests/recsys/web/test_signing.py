@@ -47,7 +47,7 @@ def test_a_signature_is_for_one_purpose_and_one_text(monkeypatch: pytest.MonkeyP
 def test_each_way_of_signing_is_the_published_one(monkeypatch: pytest.MonkeyPatch) -> None:
     key, message = bytes(range(32)), b"page\0data"
     assert hmac_sha256(key, message) == hmac.new(key, message, hashlib.sha256).digest()[:SIZE]
-    # RFC 7693: the length of the digest is part of what is hashed, so it is no longer one that was cut
+    # RFC 7693: the length of the digest is hashed too, so a longer digest that is cut is another one
     assert blake2(key, message) == hashlib.blake2b(message, digest_size=SIZE, key=key).digest()
     assert blake2(key, message) != hashlib.blake2b(message, key=key).digest()[:SIZE]
     use(monkeypatch, OLD)
