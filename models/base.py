@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +25,28 @@ from recsys.errors import Invalid, NotFound
 if TYPE_CHECKING:
     from models.shared.fitted_members import FittedMembers
 
-__all__ = ["Exclude", "ModelKind", "Reasons", "Recommender"]
+__all__ = ["ColumnScorer", "Exclude", "ModelKind", "Reasons", "Recommender"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 Scores = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 BLOCK_BYTES = 128 * 2**20 // WORKERS
 """Scores are computed in blocks of about this size, one per thread: memory is bounded however many users."""
+
+
+class ColumnScorer(Protocol):
+    """Scores some products for the users of a request."""
+
+    def __call__(self, columns: Rows, out: Scores, *, is_pool: bool = False) -> None:
+        """Fill `out` with the scores of these item rows.
+
+        Parameters
+        ----------
+        columns : int64, shape (c,), increasing
+        out : float32, shape (n, c)
+        is_pool
+            The same array `columns` is passed with each request; what is taken for it may be kept.
+        """
 
 
 class Recommender(FittedState):
@@ -78,24 +93,15 @@ class Recommender(FittedState):
         self._answer(request, out)
         return DenseScores(out)
 
-    def _scores_among(
-        self, request: RankRequest, columns: Rows, out: Scores, *, is_pool: bool = False
-    ) -> bool:
-        """Fill `out` (n, columns.size) with the scores of `_answer` for these item rows, increasing.
-
-        Parameters
-        ----------
-        columns : int64, shape (c,), increasing
-        out : float32, shape (n, c)
-        is_pool
-            The same array `columns` is passed with each request; what is taken for it may be kept.
+    def _column_scorer(self, request: RankRequest) -> ColumnScorer | None:
+        """What fills in the scores of `_answer` for some item rows; users are looked at once for all calls.
 
         Returns
         -------
-        bool
-            False, and nothing is written, where a model does not gain by leaving the other items out.
+        ColumnScorer or None
+            None where a model does not gain by leaving the other items out.
         """
-        return False
+        return None
 
     def _reasons(
         self, request: RankRequest, items: Rows

@@ -13,7 +13,7 @@ from scipy import sparse
 from features.dataset import Dataset
 from features.ids import distinct
 from features.interactions import History
-from models.base import Recommender
+from models.base import ColumnScorer, Recommender
 from models.hybrid.blend import Pool
 from models.hybrid.ranking_features import rounded
 from models.ranking.filters import RankRequest, Selection
@@ -292,31 +292,30 @@ class _Columns:
         """
         rows, items = request.history.shape
         scores = _line(number, (rows, self.columns.size))
-        if rows == 1:
-            is_scored = self._score_of_one(member, request, number, scores)
-        else:
-            is_scored = member._scores_among(request, self.columns, scores)
-        if not is_scored:
+        scorer = member._column_scorer(request)
+        if scorer is None:
             block = member._opinions(request, _line(number, (rows, items), "whole"))
             if not isinstance(block, DenseScores):
                 return block
             np.take(block.scores, self.columns, axis=1, out=scores)
+        elif rows == 1:
+            self._score_one(scorer, number, scores)
+        else:
+            scorer(self.columns, scores)
         kept = scores[self.owner, self.own]
         scores[:, self.rare] = -np.inf
         scores[self.owner, self.own] = kept
         return NarrowScores(scores, self.columns, self.place)
 
-    def _score_of_one(self, member: Recommender, request: RankRequest, number: int, scores: Float) -> bool:
-        """`_scores_among` for one user: the pool's part of a model's arrays was taken before."""
+    def _score_one(self, scorer: ColumnScorer, number: int, scores: Float) -> None:
+        """Score one user: the pool's part of a model's arrays was taken before."""
         of_pool = scores if self.rare.size == 0 else _line(number, (1, self.pool.size), "pool")
-        if not member._scores_among(request, self.pool, of_pool, is_pool=True):
-            return False
+        scorer(self.pool, of_pool, is_pool=True)
         if self.rare.size:
             of_rare = _line(number, (1, self.rare.size), "rare")
-            member._scores_among(request, self.columns[self.rare], of_rare)
+            scorer(self.columns[self.rare], of_rare)
             scores[:, self.place[self.pool]] = of_pool
             scores[:, self.rare] = of_rare
-        return True
 
 
 def _line(number: int, shape: tuple[int, int], what: str = "line") -> Float:

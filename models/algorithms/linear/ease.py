@@ -22,7 +22,7 @@ from models.algorithms.shared.item_item import (
 )
 from models.algorithms.shared.ridge import ridge_columns
 from models.algorithms.shared.time_decay import Faded
-from models.base import Arrays, ModelKind, Reasons, Rows, Scores
+from models.base import Arrays, ColumnScorer, ModelKind, Reasons, Rows, Scores
 from models.ranking.filters import RankRequest, positive
 from models.shared.pool_part import PoolPart
 from models.shared.score_blocks import ScoreBlock, SparseScores
@@ -153,19 +153,21 @@ class EASE(Faded):
             return super()._opinions(request, out)
         return SparseScores(valued(positive(request.history), self.parameters.values) @ self.weights_)
 
-    def _scores_among(
-        self, request: RankRequest, columns: Rows, out: Scores, *, is_pool: bool = False
-    ) -> bool:
+    def _column_scorer(self, request: RankRequest) -> ColumnScorer | None:
         weights = self.weights_
         if not isinstance(weights, DualWeights):
-            return False
+            return None
         given = valued(positive(request.history), self.parameters.values)
-        if is_pool:
-            part = self._pool_part.of(weights, columns, lambda: weights.only(columns))
-        else:
-            part = weights.only(columns)
-        weights.score_among(given, request.rows, out, part)
-        return True
+        users = weights.users(given, request.rows)
+
+        def score(columns: Rows, out: Scores, *, is_pool: bool = False) -> None:
+            if is_pool:
+                part = self._pool_part.of(weights, columns, lambda: weights.only(columns))
+            else:
+                part = weights.only(columns)
+            weights.score_among(given, users, out, part)
+
+        return score
 
     def _score_similar(self, items: Rows, out: Scores) -> None:
         if isinstance(self.weights_, DualWeights):

@@ -109,7 +109,8 @@ class DualWeights:
             Which row of X each of `given` is, -1 for none.
         out : float32, shape (n, items)
         """
-        self.score_among(given, rows, out, ColumnPart(self.by_item, self.free, np.arange(self.free.size)))
+        every = ColumnPart(self.by_item, self.free, np.arange(self.free.size))
+        self.score_among(given, self.users(given, rows), out, every)
 
     def only(self, columns: npt.NDArray[np.int64]) -> ColumnPart:
         """The part for these columns of B, int64 (m,), increasing."""
@@ -120,22 +121,22 @@ class DualWeights:
     def score_among(
         self,
         given: sparse.csr_matrix,
-        rows: npt.NDArray[np.int64],
+        users: npt.NDArray[np.float32],
         out: npt.NDArray[np.float32],
         part: ColumnPart,
     ) -> None:
-        """Fill `out` (n, m) with the columns of given @ B that `part` is for; arguments as of `score`."""
+        """Fill `out` (n, m) with the columns of given @ B that `part` is for; `users` as of `users`."""
 
         def divide(products: npt.NDArray[np.float32], items: slice) -> None:
             products /= part.free[items, None]
 
-        scores_of_users(part.by_item, self._users(given, rows), out, divide)
+        scores_of_users(part.by_item, users, out, divide)
         owner = np.repeat(np.arange(given.shape[0]), np.diff(given.indptr))
         own = given.data * (1.0 - 1.0 / self.free[given.indices])
         at = part.place[given.indices]
         out[owner[at >= 0], at[at >= 0]] += own[at >= 0]
 
-    def _users(self, given: sparse.csr_matrix, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    def users(self, given: sparse.csr_matrix, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """x Xᵀ G, float32 (n, users): of a row of X it is a row of KG = I − λG."""
         users = np.empty((given.shape[0], self.inverse.shape[0]), dtype=np.float32)
         known, new = np.flatnonzero(rows >= 0), np.flatnonzero(rows < 0)

@@ -13,7 +13,7 @@ from scipy import sparse
 from features.dataset import Dataset
 from models.algorithms.shared.item_item import GRAM_BYTES, scatter
 from models.algorithms.shared.time_decay import Faded, own_entries
-from models.base import Arrays, ModelKind, Rows, Scores
+from models.base import Arrays, ColumnScorer, ModelKind, Rows, Scores
 from models.ranking.explanations import Reasons
 from models.ranking.filters import RankRequest, positive
 from models.shared.computed_once import computed_once
@@ -107,17 +107,19 @@ class TIFUKNN(Faded):
         self._tell(self._neighbours(history, rows), out)
         self._add_own(history, out, np.arange(history.shape[1]))
 
-    def _scores_among(
-        self, request: RankRequest, columns: Rows, out: Scores, *, is_pool: bool = False
-    ) -> bool:
+    def _column_scorer(self, request: RankRequest) -> ColumnScorer | None:
         if request.rows.size < _FEWEST_AMONG:
-            return False
+            return None
         history = positive(request.history)
-        self._tell_densely(self._neighbours(history, request.rows), out, self.directions_[columns])
-        place = np.full(history.shape[1], -1, dtype=np.int64)
-        place[columns] = np.arange(columns.size)
-        self._add_own(history, out, place)
-        return True
+        near = self._neighbours(history, request.rows)
+
+        def score(columns: Rows, out: Scores, *, is_pool: bool = False) -> None:
+            self._tell_densely(near, out, self.directions_[columns])
+            place = np.full(history.shape[1], -1, dtype=np.int64)
+            place[columns] = np.arange(columns.size)
+            self._add_own(history, out, place)
+
+        return score
 
     def _add_own(self, history: sparse.csr_matrix, out: Scores, column: Rows) -> None:
         """Add the users' own part.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scipy import sparse
 
-from models.base import Recommender, Rows, Scores
+from models.base import ColumnScorer, Recommender, Rows, Scores
 from models.ranking.filters import RankRequest, positive
 from models.ranking.mips.exact import USERS_AT_ONCE
 from models.ranking.mips.factors import Factors
@@ -66,19 +66,20 @@ class FactorModel(Recommender):
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
         self._vectors(history, rows).score(out)
 
-    def _scores_among(
-        self, request: RankRequest, columns: Rows, out: Scores, *, is_pool: bool = False
-    ) -> bool:
+    def _column_scorer(self, request: RankRequest) -> ColumnScorer | None:
         if not self.in_tiles:
-            return False
+            return None
         factors = self._vectors(positive(request.history), request.rows)
-        if is_pool:
-            part = self._pool_part.of(factors.items, columns, lambda: factors.only(columns))
-            factors = replace(part, users=factors.users, silent=factors.silent)
-        else:
-            factors = factors.only(columns)
-        factors.score(out)
-        return True
+
+        def score(columns: Rows, out: Scores, *, is_pool: bool = False) -> None:
+            if is_pool:
+                kept = self._pool_part.of(factors.items, columns, lambda: factors.only(columns))
+                part = replace(kept, users=factors.users, silent=factors.silent)
+            else:
+                part = factors.only(columns)
+            part.score(out)
+
+        return score
 
     def _block(self, n: int, k: int) -> int:
         whole = super()._block(n, k)
