@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from serving.ranking.eligibility import Novelty
 
-__all__ = ["ITEM_LISTS", "MAX_POOL", "NO_FILTERS", "Filters", "Placement", "RecommendationRequest", "changed"]
+__all__ = ["ITEM_LISTS", "MAX_POOL", "NO_FILTERS", "Filters", "Placement", "RecommendationRequest"]
 
 MAX_POOL = 300
 """Products that are ranked for one request at most: pages end there."""
@@ -110,10 +110,3 @@ class RecommendationRequest:
     name: str | None = None
     on_page: frozenset[int] | None = None
     caller: str | None = field(default=None, compare=False)
-
-
-def changed(request: RecommendationRequest, **fields: object) -> RecommendationRequest:
-    """Return the request with other values of some fields, in a sixth of the time of `replace`."""
-    made = object.__new__(RecommendationRequest)
-    vars(made).update(vars(request), **fields)
-    return made
