@@ -97,6 +97,11 @@ def restore(
         f"restored: schema {done.schema}, {done.rows:,} rows of {done.tables} tables, {done.files:,} files, "
         f"{done.redis_keys:,} keys of Redis; {done.cached_lists:,} stored lists are in Redis again"
     )
+    if done.left_out:
+        typer.echo(
+            f"{done.left_out:,} rows referred to users or products that came while the backup began: "
+            "they are left out, or without that reference"
+        )
 
 
 @contextmanager

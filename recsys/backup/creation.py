@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -129,12 +129,17 @@ def _fill(settings: Settings, staging: Path, progress: Progress) -> Manifest:
         raise Unavailable(
             f"Redis does not answer ({error}); carts and waiting writes are only there"
         ) from error
-    shop = _dumped(url, staging / DATABASE, progress)
-    # after the shop's: what its events lead to is stored there once, and may be brought again
-    others = {
-        name: _dumped(other, staging / dump_of(name), progress)
-        for name, other in other_urls(settings).items()
-    }
+    urls = {name: f"postgresql://{other.partition('://')[2]}" for name, other in other_urls(settings).items()}
+    with ExitStack() as snapshots:
+        # At the same moment, however long the dumps take. The shop's first: what its events lead to is stored
+        # on other servers once, and may be brought again. Who comes in between is left out by the restore.
+        of_shop = snapshots.enter_context(_snapshot(url))
+        of_others = {name: snapshots.enter_context(_snapshot(other)) for name, other in urls.items()}
+        shop = _dumped(of_shop, url, staging / DATABASE, progress)
+        others = {
+            name: _dumped(of_others[name], other, staging / dump_of(name), progress)
+            for name, other in urls.items()
+        }
     store = artifact_store(settings)
     names = frozenset(store.names() if store.is_shared else ())
     own = [
@@ -188,14 +193,21 @@ class _Dumped:
     active: tuple[str, str] | None
 
 
-def _dumped(url: str, target: Path, progress: Progress) -> _Dumped:
-    url = f"postgresql://{url.partition('://')[2]}"
+@contextmanager
+def _snapshot(url: str) -> Iterator[psycopg.Connection]:
+    """A connection that sees a database as it is now, however long it reads."""
     with reaching(url), psycopg.connect(url) as connection:
-        # the rows are counted in the snapshot that is dumped
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
+        connection.execute("SELECT 1")  # the first statement takes the snapshot
+        yield connection
+
+
+def _dumped(connection: psycopg.Connection, url: str, target: Path, progress: Progress) -> _Dumped:
+    with reaching(url):
         server = connection.info.server_version
         tool = find_tool("pg_dump", server // 10000, server=server // 10000)
+        # the rows are counted in the snapshot that is dumped
         dump = _dump(connection, tool, url, target, progress)
         active = connection.execute(_ACTIVE).fetchone()
         return _Dumped(dump, server, tool.major, count_rows(connection), count_lists(connection), active)

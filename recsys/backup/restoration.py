@@ -12,6 +12,8 @@ from pathlib import Path
 import psycopg
 import redis
 from psycopg import sql
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 from recsys import environment
 from recsys.artifacts.store import ArtifactStore, artifact_store
@@ -26,6 +28,7 @@ from recsys.database import migrate
 from recsys.database.addresses import libpq_url, other_urls
 from recsys.database.base import BEFORE_RESTORE, SCHEMAS
 from recsys.database.servers.placement import ServerName
+from recsys.database.servers.shop_references import drop_missing_references
 from recsys.database.session import reaching
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.errors import Conflict, Invalid, Unavailable
@@ -61,6 +64,9 @@ class Restoration:
         Number of the keys of Redis.
     files
         Number of the files below `var/`.
+    left_out
+        Rows of other servers that were left out, or without their reference: what they refer to is not in the
+        shop's database, as it came while the backup began.
     """
 
     schema: str
@@ -70,6 +76,7 @@ class Restoration:
     cached_lists: int
     redis_keys: int
     files: int
+    left_out: int = 0
 
 
 def restore(
@@ -122,6 +129,8 @@ def restore(
             _compare(other, manifest.servers[name], manifest.lists if name == "recommendations" else {})
             migrate.upgrade(other, server=name)
         schema = migrate.upgrade(url)
+        # a new user would otherwise get the id, and with it what is stored of somebody else
+        left_out = sum(_drop_missing_references(name, url, other) for name, other in others.items())
     restored_keys, cached = _fill_redis(settings, folder, others.get("recommendations", url))
     _fill_store(artifact_store(settings))
     return Restoration(
@@ -132,6 +141,7 @@ def restore(
         cached_lists=cached,
         redis_keys=restored_keys,
         files=sum(each.path.startswith(f"{FILES}/") for each in manifest.files),
+        left_out=left_out,
     )
 
 
@@ -307,6 +317,13 @@ def _load(url: str, path: Path, manifest: Manifest, progress: Progress) -> None:
         process.stdin.close()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ANALYZE")
+
+
+def _drop_missing_references(name: ServerName, shop_url: str, url: str) -> int:
+    urls = [f"postgresql+psycopg://{each.partition('://')[2]}" for each in (url, shop_url)]
+    other, shop = (create_engine(each, poolclass=NullPool) for each in urls)
+    with reaching(url), other.begin() as connection, shop.connect() as to_shop:
+        return drop_missing_references(name, connection, to_shop)
 
 
 def _compare(url: str, tables: dict[str, int], stored: dict[str, int]) -> None:

@@ -11,10 +11,10 @@ from sqlalchemy.pool import NullPool
 from recsys.database import migrate
 from recsys.database.absence import refusal_of_writes
 from recsys.database.addresses import connect_arguments, other_urls
-from recsys.database.metadata import metadata
 from recsys.database.servers.joint_commit import count_in_doubt
-from recsys.database.servers.placement import ServerName, server_of
+from recsys.database.servers.placement import ServerName
 from recsys.database.servers.relocation import has_deletion_trigger, left_behind
+from recsys.database.servers.shop_references import missing_ids, shop_references
 from recsys.database.session import reaching
 from recsys.diagnosis.finding import Finding
 from recsys.errors import RecsysError
@@ -25,10 +25,6 @@ __all__ = ["connection_to", "findings"]
 _DOCUMENT = "see docs/operations/scaling.md, Servers of their own"
 _MOST_REFERENCES = 10_000
 _ALLOWED = text("SELECT current_setting('max_prepared_transactions')::integer")
-_MISSING = """
-SELECT count(*) FROM unnest(CAST(:ids AS integer[])) AS given(id)
-WHERE NOT EXISTS (SELECT FROM {target} t WHERE t.{column} = given.id)
-"""
 
 
 def findings(settings: Settings, shop: Connection) -> list[Finding]:
@@ -110,19 +106,10 @@ def _finding(name: ServerName, url: str, shop: Connection) -> Finding:
 def _missing_references(name: ServerName, connection: Connection, shop: Connection) -> list[str]:
     """Which references of the newest rows lead to nothing on the shop's server, and how many."""
     missing = []
-    for table in metadata.sorted_tables:
-        if server_of(table.fullname) != name:
-            continue
-        for key in table.foreign_key_constraints:
-            target = key.referred_table
-            if server_of(target.fullname) is not None:
-                continue
-            (element,) = key.elements
-            ids = _referred(connection, table, element.parent.name)
-            query = _MISSING.format(target=target.fullname, column=element.column.name)
-            several = shop.scalar(text(query), {"ids": ids}) if ids else 0
-            if several:
-                missing.append(f"{several} in {table.fullname} name missing {target.name}")
+    for reference in shop_references(name):
+        ids = _referred(connection, reference.table, reference.column.name)
+        if several := len(missing_ids(shop, reference, ids)):
+            missing.append(f"{several} in {reference.table.fullname} name missing {reference.target.name}")
     return missing
 
 
