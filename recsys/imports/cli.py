@@ -138,8 +138,8 @@ def csv(
 ) -> None:
     """Import files of your own: CSV, TSV, JSON lines or parquet, also compressed, in any combination.
 
-    Each option may be given several times, name a pattern ('events-*.csv'), or be - for standard input.
-    gzip, bzip2, xz, zstd and zip archives of one file are unpacked.
+    Each option may be given several times, name a folder or a pattern ('events-*.csv'), or be - for standard
+    input. gzip, bzip2, xz, zstd and zip archives of one file are unpacked.
 
     Any text may be an id. Times are ISO 8601 (UTC without an offset) or Unix time. A second import of the
     same rows adds nothing: events are known by event_id, or by their content and its repetitions in the file.

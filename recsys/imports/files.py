@@ -197,9 +197,18 @@ def open_sources(
 
 
 def _expanded(paths: Sequence[Path]) -> list[Path]:
-    """The files that the paths and patterns (`events-*.csv`) name, each once. Raises Invalid for none."""
+    """The files that paths, folders and patterns (`events-*.csv`) name, each once. Raises Invalid for none.
+
+    Of a folder all below it, but those whose names begin with `.` or `_`, such as Spark's `_SUCCESS`.
+    """
     files: list[Path] = []
     for path in paths:
+        if path.is_dir():
+            inside = sorted(each for each in path.rglob("[!._]*") if each.is_file())
+            if not inside:
+                raise Invalid(f"the folder {path} has no files")
+            files += inside
+            continue
         if path.exists() or not any(mark in str(path) for mark in _PATTERN):
             files.append(path)
             continue

@@ -49,10 +49,10 @@ def simulate(
 ) -> None:
     """Make a shop of any size whose tastes are known: users, a catalogue tree, visits, repeats, seasons.
 
-    FOLDER gets products, users/ and interactions/ as files that `recsys import csv` takes, and truth.npz with
-    shop.json: the tastes, popularities and seasons from which everything was drawn, so that the accuracy of a
-    model can be compared with the best possible (`recsys.simulation.truth.ShopTruth`). Memory holds these and
-    one block of users, whatever the number of interactions.
+    FOLDER gets products.parquet, users/ and interactions/, which `recsys import csv` takes, and truth.npz
+    with shop.json: the tastes, popularities and seasons from which everything was drawn, so that the
+    accuracy of a model can be compared with the best possible (`recsys.simulation.truth.ShopTruth`). Memory
+    holds these and one block of users, whatever the number of interactions.
 
     Example: recsys simulate shop/ --users 100000 --products 20000 --interactions 5000000 --seed 7 --json
     """

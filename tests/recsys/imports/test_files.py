@@ -16,6 +16,7 @@ from recsys.cache import keys
 from recsys.database.session import unit_of_work
 from recsys.domains.products import listing
 from recsys.errors import Invalid
+from recsys.imports import files
 from recsys.imports.loading import interactions as merging
 from recsys.imports.readers import source_file as reading
 from recsys.imports.readers.source import ReadOptions
@@ -310,6 +311,24 @@ def test_parquet_is_stored_as_csv_is(desk: Desk, tmp_path: Path) -> None:
     assert counts(first, "user_interactions") == (4, 4, 0, 0, 0)
     again = desk.take(interactions=desk.folder / "events.parquet")
     assert counts(again, "user_interactions") == (4, 0, 0, 4, 0)
+
+
+def test_a_folder_is_all_the_files_in_it(desk: Desk, tmp_path: Path) -> None:
+    folder = tmp_path / "lake"
+    empty = tmp_path / "empty"
+    (folder / "day=2").mkdir(parents=True)
+    empty.mkdir()
+    head = "user_id,product_id,interaction_type,created_at\n"
+    (folder / "part-0.csv").write_text(f"{head}1,1,view,2026-01-01T00:00:00Z\n")
+    (folder / "day=2" / "part-1.csv").write_text(f"{head}1,1,view,2026-01-02T00:00:00Z\n")
+    for written_by_others in ("_SUCCESS", ".part-0.csv.crc"):
+        (folder / written_by_others).write_text("x")
+    assert [path.name for path in files._expanded([folder, folder / "part-0.csv"])] == [
+        "part-1.csv",
+        "part-0.csv",
+    ]
+    with pytest.raises(Invalid, match=r"the folder .*empty has no files"):
+        files._expanded([empty])
 
 
 def test_refused_rows_of_parquet_have_their_row_number(desk: Desk) -> None:
