@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -186,10 +187,13 @@ def _score_all(
     try:
         users, inactive = users_to_score(model, settings)
         filled = prepared.write_lists(write, users, storage, progress).filled
-        shared = write_shared_lists(generation, data_of(model, prepared.catalogue), storage.seconds)
+        shared_data = data_of(model, prepared.catalogue)
         expires = clock.now() + timedelta(hours=settings.expires_after_hours)
-        with unit_of_work() as session:
+        # PostgreSQL copies the rows meanwhile
+        with ThreadPoolExecutor(1, "shared-lists") as beside, unit_of_work() as session:
+            writing = beside.submit(write_shared_lists, generation, shared_data, storage.seconds)
             user_count, rows = write_rows(session, generation, expires_at=expires, keep=keep)
+            shared = writing.result()
             generations.go_live(
                 session,
                 generation,

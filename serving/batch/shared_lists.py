@@ -22,9 +22,9 @@ from serving.merchandising.compiled_rules import CompiledRules
 from serving.ranking.cold_start import ColdStartProducts
 from serving.ranking.popularity import PopularProducts
 from serving.ranking.shared_lists import are_counted, item_list_keys, make, stored_keys
-from serving.ranking.strategies import Lookups
+from serving.ranking.strategies import Lookups, item_list_models
 from serving.ranking.trending import count_trends
-from serving.recommender.request import Placement
+from serving.recommender.request import ITEM_LISTS, MAX_POOL, Placement
 from serving.state.active_model import LoadedModel
 from serving.state.auxiliary_models import AuxiliaryModelRefresher
 from serving.state.serving_data import ServingData
@@ -91,6 +91,11 @@ def write_shared_lists(generation: int, data: ServingData, seconds: int) -> int:
         if are_counted(data):
             of_products = [key.subject for key in part if key.placement == Placement.BOUGHT_TOGETHER]
             lookups.co_purchases.count([int(product) for product in of_products])
+        for placement in ITEM_LISTS:
+            # the others are asked for the few products that the first one does not know
+            for model in item_list_models(data, placement)[:1]:
+                subjects = [int(key.subject) for key in part if key.placement == placement]
+                lookups.neighbours.prepare(model, subjects, MAX_POOL)
         packed = {key: pack(make(data, lookups, key, generation)) for key in part}
         with copy_connection("recommendations") as connection:
             shared.store(connection, generation, packed)

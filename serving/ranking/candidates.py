@@ -24,12 +24,43 @@ from recsys.observation.spans import span
 from serving.ranking.eligibility import Novelty
 from serving.state.active_model import LoadedModel
 
-__all__ = ["MAX_EXPLAINED", "from_history", "from_model", "similar", "trained_products"]
+__all__ = ["MAX_EXPLAINED", "Neighbours", "from_history", "from_model", "similar", "trained_products"]
 
 MAX_EXPLAINED = 100
 """Entries of a list whose evidence is computed; later entries have the reason `chosen`."""
 
 IsProduct = Callable[[int], bool]
+
+
+class Neighbours:
+    """The similar products of many products, ranked together ahead of the lists that need them."""
+
+    def __init__(self) -> None:
+        self._k = 0
+        self._ranked: dict[int, tuple[Recommender, Ranking, dict[int, int]]] = {}
+
+    def prepare(self, model: LoadedModel, products: Sequence[int], k: int) -> None:
+        """Rank for those of `products` that the model knows, in place of what was ranked by it before.
+
+        Parameters
+        ----------
+        k
+            As of the calls of `similar` that follow.
+        """
+        self._k = _width(k + 1)
+        known = [product for product in products if product in model.model.items_]
+        with model.lock:
+            ranking = model.model.similar_items(known, self._k)
+        rows = {product: row for row, product in enumerate(known)}
+        self._ranked[id(model.model)] = model.model, ranking, rows
+
+    def of(self, model: Recommender, products: Sequence[int], k: int) -> Ranking | None:
+        """Return the `k` most similar products to one product; None where that was not prepared."""
+        _, ranking, rows = self._ranked.get(id(model), (None, None, {}))
+        if ranking is None or len(products) != 1 or k != self._k or products[0] not in rows:
+            return None
+        row = slice(rows[products[0]], rows[products[0]] + 1)
+        return Ranking(ranking.queries[row], ranking.products[row], ranking.scores[row])
 
 
 def from_history(
@@ -83,6 +114,7 @@ def similar(
     k: int,
     only: npt.NDArray[np.int64],
     reason: ReasonCode = ReasonCode.SIMILAR_TO,
+    neighbours: Neighbours | None = None,
 ) -> list[Entry]:
     """Return the k products of `only` that are most similar to `products`, without `products` themselves.
 
@@ -91,11 +123,16 @@ def similar(
     which the model must know. A list with a mean above 1 (sums of weights, not shares) gets
     mean / (1 + mean), so that no score is cut off. The evidence is the most similar of `products`. Scores
     decrease strictly, so that sorting by score keeps the order of the list.
+
+    Parameters
+    ----------
+    neighbours
+        What was ranked ahead.
     """
     if len(products) > 1 and isinstance(model.model, ItemLists):
         return _completing(model, products, k, only, reason)
     with span("model", algorithm=model.registered.algorithm), model.lock:
-        ranking = _nearest(model.model, products, k + len(products), only)
+        ranking = _nearest(model.model, products, k + len(products), only, neighbours)
     listed_products = ranking.products
     values = np.where(
         listed_products >= 0, np.clip(np.nan_to_num(ranking.scores, neginf=0.0), 0.0, None), 0.0
@@ -138,7 +175,18 @@ def _completing(
     ]
 
 
-def _nearest(model: Recommender, products: Sequence[int], k: int, only: npt.NDArray[np.int64]) -> Ranking:
+def _width(k: int) -> int:
+    """Of k products of a list that are looked for among these."""
+    return 2 * k
+
+
+def _nearest(
+    model: Recommender,
+    products: Sequence[int],
+    k: int,
+    only: npt.NDArray[np.int64],
+    neighbours: Neighbours | None,
+) -> Ranking:
     """Return the k of `only`, ascending ids, that are most similar to each product; -1 where there are fewer.
 
     They are taken from a list of twice the length where that has enough of them: to find all of `only` among
@@ -146,7 +194,9 @@ def _nearest(model: Recommender, products: Sequence[int], k: int, only: npt.NDAr
     """
     if not only.size:
         return model.similar_items(list(products), k, only=only)
-    wide = model.similar_items(list(products), 2 * k)
+    wide = None if neighbours is None else neighbours.of(model, products, _width(k))
+    if wide is None:
+        wide = model.similar_items(list(products), _width(k))
     is_listed = wide.products >= 0
     places = np.searchsorted(only, wide.products)
     places[places == only.size] = 0

@@ -68,7 +68,7 @@ class FilterResult:
     def without(self, reason: str, rows: Mask) -> FilterResult:
         """Return the result with the products of a mask removed for another reason."""
         removed = self.eligible & rows
-        count = int(removed.sum())
+        count = int(np.count_nonzero(removed))
         if count == 0:
             return self
         filtered_out = {**self.filtered_out, reason: self.filtered_out.get(reason, 0) + count}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry, without_ties
-from serving.ranking.candidates import from_history, from_model, similar
+from serving.ranking.candidates import Neighbours, from_history, from_model, similar
 from serving.ranking.co_purchase import CoPurchases
 from serving.ranking.filters import CatalogueFilters, FilterResult
 from serving.ranking.popularity import CountryPopularity
@@ -21,7 +21,7 @@ from serving.recommender.request import MAX_POOL, Placement, RecommendationReque
 from serving.state.active_model import LoadedModel
 from serving.state.serving_data import ServingData
 
-__all__ = ["Lookups", "Ranked", "Source", "rank"]
+__all__ = ["Lookups", "Ranked", "Source", "item_list_models", "rank"]
 
 Source = Literal["stored", "live", "popular"]
 Mask = npt.NDArray[np.bool_]
@@ -29,11 +29,15 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Lookups:
-    """What strategies read from PostgreSQL when a request first needs it, and cache."""
+    """What strategies read from PostgreSQL when a request first needs it, and cache.
+
+    `neighbours` are ranked ahead by who makes many lists; there are none for requests.
+    """
 
     filters: CatalogueFilters = field(default_factory=CatalogueFilters)
     co_purchases: CoPurchases = field(default_factory=CoPurchases)
     popular_by_country: CountryPopularity = field(default_factory=CountryPopularity)
+    neighbours: Neighbours = field(default_factory=Neighbours)
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,10 @@ class _StrategyInput:
     @property
     def eligible_ids(self) -> npt.NDArray[np.int64]:
         return self.data.catalogue.ids[self.eligible]
+
+    def similar(self, model: LoadedModel, products: Sequence[int], reason: ReasonCode) -> list[Entry]:
+        """Return the eligible products that are most similar to `products`."""
+        return similar(model, products, self.k, self.eligible_ids, reason, self.lookups.neighbours)
 
     def remaining(self, entries: Sequence[Entry]) -> Mask:
         """Return the eligible products that are not among these entries."""
@@ -174,11 +182,18 @@ def _similar(inputs: _StrategyInput) -> Ranked:
     return _similar_to(inputs, inputs.request.products, ReasonCode.SIMILAR_TO)
 
 
+def item_list_models(data: ServingData, placement: Placement) -> list[LoadedModel]:
+    """Return the models of the lists of a product, in the order in which they are asked."""
+    if placement is Placement.BOUGHT_TOGETHER:
+        return list(data.auxiliary.of("complements", "bought_together"))
+    serving = [] if data.model is None else [data.model]
+    return [*data.auxiliary.of("similar_items"), *serving, *data.auxiliary.of("item_knn", "content")]
+
+
 def _similar_to(inputs: _StrategyInput, products: Sequence[int], reason: ReasonCode) -> Ranked:
     """Rank by the first model that knows the products, that for similar items first; then by category."""
     data = inputs.data
-    serving = [] if data.model is None else [data.model]
-    models = [*data.auxiliary.of("similar_items"), *serving, *data.auxiliary.of("item_knn", "content")]
+    models = item_list_models(data, Placement.SIMILAR)
     ranked = _similar_by_models(models, products, inputs, reason)
     if ranked.model is None and (stand_ins := data.cold_start.stand_ins_of(products)):
         by_stand_ins = _similar_by_models(models, stand_ins, inputs, reason)
@@ -201,7 +216,7 @@ def _similar_by_models(
 ) -> Ranked:
     for model in models:
         seeds = [product for product in products if product in model.model.items_]
-        if seeds and (entries := similar(model, seeds, inputs.k, inputs.eligible_ids, reason)):
+        if seeds and (entries := inputs.similar(model, seeds, reason)):
             return Ranked(entries, model)
     return Ranked()
 
@@ -210,8 +225,8 @@ def _bought_together(inputs: _StrategyInput) -> Ranked:
     seeds = [*inputs.request.products, *inputs.request.cart]
     if not seeds:
         return _similar_to_last_bought(inputs)
-    for model in inputs.data.auxiliary.of("complements", "bought_together"):
-        if entries := similar(model, seeds, inputs.k, inputs.eligible_ids, ReasonCode.BOUGHT_TOGETHER):
+    for model in item_list_models(inputs.data, Placement.BOUGHT_TOGETHER):
+        if entries := inputs.similar(model, seeds, ReasonCode.BOUGHT_TOGETHER):
             return Ranked(entries, model)
     co_purchased = inputs.lookups.co_purchases.entries(
         inputs.data.catalogue, seeds, inputs.k, inputs.eligible

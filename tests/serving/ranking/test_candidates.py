@@ -18,7 +18,7 @@ from models import factory
 from models.base import Recommender
 from models.ranking.filters import RankRequest, Selection
 from recsys.domains.recommendations.reasons import ReasonCode
-from serving.ranking.candidates import _nearest, similar
+from serving.ranking.candidates import Neighbours, _nearest, similar
 from tests.models.data import Row, dataset
 from tests.models.shops import groceries
 
@@ -109,8 +109,27 @@ def test_taking_from_a_longer_list_gives_what_ranking_among_the_eligible_gives(
     only = np.array(sorted(set(ids) - hidden), dtype=np.int64)
     k = data.draw(st.integers(1, len(ids)))
     expected = model.similar_items(products, k, only=only)
-    found = _nearest(model, products, k, only)
+    found = _nearest(model, products, k, only, None)
     for row in range(len(products)):
         listed, listed_now = expected.products[row] >= 0, found.products[row] >= 0
         np.testing.assert_array_equal(found.products[row][listed_now], expected.products[row][listed])
         np.testing.assert_array_equal(found.scores[row][listed_now], expected.scores[row][listed])
+
+
+@pytest.mark.parametrize("algorithm", ["complements", "similar_items", "als"])
+def test_lists_of_what_was_ranked_ahead_are_the_same(algorithm: str) -> None:
+    data, model = fitted(algorithm)
+    shown, neighbours = data.items.ids[::2], Neighbours()
+    served = loaded(model)
+    seeds = [int(data.items.ids[row]) for row in (0, 3, 4, 8)]
+    neighbours.prepare(served, [*seeds[:3], -1], 5)
+    assert [neighbours.of(model, [seed], 12) is not None for seed in seeds] == [True, True, True, False]
+    assert neighbours.of(model, seeds[:2], 12) is None, "of several products at once"
+    assert neighbours.of(fitted("content")[1], seeds[:1], 12) is None, "of another model"
+    for seed in seeds:
+        for k in (5, 4):
+            ahead = similar(served, [seed], k, shown, neighbours=neighbours)
+            assert ahead == similar(served, [seed], k, shown)
+    # with fewer products on sale than are looked for
+    few = shown[:3]
+    assert similar(served, seeds[:1], 5, few, neighbours=neighbours) == similar(served, seeds[:1], 5, few)
