@@ -54,8 +54,10 @@ class FilterResult:
 
     def passes(self, products: npt.NDArray[np.integer[Any]]) -> Mask:
         """Return which products are eligible, unknown ids are not; bool, same shape."""
-        if self._by_id is not None:
-            return self._by_id.take(products, mode="clip")
+        # for one list it is not worth making: it is there where the result is cached
+        by_id: Mask | None = vars(self).get("_by_id")
+        if by_id is not None:
+            return by_id.take(products, mode="clip")
         rows = self.catalogue.rows(products)
         passing = rows >= 0
         passing[passing] = self.eligible[rows[passing]]
