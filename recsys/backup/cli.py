@@ -99,8 +99,8 @@ def restore(
     )
     if done.left_out:
         typer.echo(
-            f"{done.left_out:,} rows referred to users or products that came while the backup began: "
-            "they are left out, or without that reference"
+            f"{done.left_out:,} rows on other servers referred to users who are not in the backup, as these "
+            "came while it began: the rows are left out, or have no user"
         )
 
 

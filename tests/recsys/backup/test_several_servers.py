@@ -123,7 +123,7 @@ def test_who_comes_during_a_backup_is_in_none_of_its_dumps(
         places = {f"RECSYS_DATABASE__{name.upper()}_URL": url for name, url in urls.items()}
         done = command("restore", folder, **target.environment, **places)
         assert done.code == 0, done.err
-        assert "1 rows referred to users or products that came while the backup began" in done.out
+        assert "1 rows on other servers referred to users who are not in the backup" in done.out
         (users,) = (rows for table, rows in rows_of(target.database_url).items() if table == "users_db.users")
         assert [("before" in row, "between" in row, "after" in row) for (row,) in users] == [
             (True, False, False)
