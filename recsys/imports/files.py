@@ -199,12 +199,13 @@ def open_sources(
 def _expanded(paths: Sequence[Path]) -> list[Path]:
     """The files that paths, folders and patterns (`events-*.csv`) name, each once. Raises Invalid for none.
 
-    Of a folder all below it, but those whose names begin with `.` or `_`, such as Spark's `_SUCCESS`.
+    Of a folder all below it, but files and folders whose names begin with `.` or `_`, such as Spark's
+    `_SUCCESS` and Delta's `_delta_log`.
     """
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(each for each in path.rglob("[!._]*") if each.is_file())
+            inside = sorted(each for each in path.rglob("*") if each.is_file() and not _is_hidden(each, path))
             if not inside:
                 raise Invalid(f"the folder {path} has no files")
             files += inside
@@ -217,6 +218,10 @@ def _expanded(paths: Sequence[Path]) -> list[Path]:
             raise Invalid(f"{path} matches no file")
         files += matching
     return list(dict.fromkeys(files))
+
+
+def _is_hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
 
 
 def _note(report: ImportReport, kind: FileKind, source: SourceFile) -> None:

@@ -321,7 +321,8 @@ def test_a_folder_is_all_the_files_in_it(desk: Desk, tmp_path: Path) -> None:
     head = "user_id,product_id,interaction_type,created_at\n"
     (folder / "part-0.csv").write_text(f"{head}1,1,view,2026-01-01T00:00:00Z\n")
     (folder / "day=2" / "part-1.csv").write_text(f"{head}1,1,view,2026-01-02T00:00:00Z\n")
-    for written_by_others in ("_SUCCESS", ".part-0.csv.crc"):
+    (folder / "_delta_log").mkdir()
+    for written_by_others in ("_SUCCESS", ".part-0.csv.crc", "_delta_log/0.json"):
         (folder / written_by_others).write_text("x")
     assert [path.name for path in files._expanded([folder, folder / "part-0.csv"])] == [
         "part-1.csv",
